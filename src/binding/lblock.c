@@ -1,0 +1,73 @@
+/*
+** lblock.c: the one place of the binding that blocks.
+**
+** An operation is a step that is tried, and waited for, and tried again. All
+** its state is on the Lua stack or in its objects, never in C locals, so this
+** loop may be left by an error at any wait without losing anything, and a
+** later version may leave it by a yield.
+*/
+#include "binding/lmp.h"
+
+static lua_State *main_thread(lua_State *L) {
+  lua_State *main;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+  main = lua_tothread(L, -1);
+  lua_pop(L, 1);
+  return main;
+}
+
+static int nothing(lua_State *L) {
+  (void)L;
+  return 0;
+}
+
+/*
+** [-0, +0, e] Lets a pending hook run. Ctrl-C in the stock interpreter sets a
+** hook on the main thread (lua.c, laction), which raises "interrupted!" at the
+** next call there: so make one. In a coroutine that hook would not run before
+** we are back in the main thread: one that has appeared since the operation
+** began ('before') is moved here. A debugger's, which was there before, is not.
+*/
+static void checkpoint(lua_State *L, lua_State *main, lua_Hook before) {
+  lua_Hook now = lua_gethook(main);
+  if (main != L && now != before && now != NULL) {
+    int mask = lua_gethookmask(main);
+    int count = lua_gethookcount(main);
+    lua_sethook(main, NULL, 0, 0);
+    lua_sethook(L, now, mask, count);
+  }
+  lua_pushcfunction(L, nothing);
+  lua_call(L, 0, 0);
+}
+
+static mproc_status wait_once(lmp_Wait *w, mproc_time deadline) {
+  mproc_status st;
+  deadline = mproc_deadline_min(deadline, w->wake);
+  st = mproc_os_poll(w->items, w->count, deadline, w->scratch);
+  w->polled = st == MPROC_OK;
+  return st;
+}
+
+int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline) {
+  lua_State *main = main_thread(L);
+  lua_Hook before = lua_gethook(main);
+  lmp_Wait w = {NULL,        0,     NULL, {MPROC_NO_HANDLE, 0, 0},
+                MPROC_NEVER, false, false};
+  for (;;) {
+    mproc_status st;
+    int results = step(L, &w);
+    if (results != LMP_AGAIN)
+      return results;
+    if (mproc_os_now() >= deadline) {
+      w.polled = false;
+      w.expired = true;
+      continue;
+    }
+    checkpoint(L, main, before);
+    st = wait_once(&w, deadline);
+    if (st == MPROC_INTERRUPTED)
+      checkpoint(L, main, before);
+    else if (st != MPROC_OK && st != MPROC_AGAIN)
+      return lmp_pushfailure(L, st, "waiting", NULL);
+  }
+}

@@ -1,0 +1,734 @@
+/*
+** lconnection.c: the userdata of a Connection (and of a Client, which has all
+** of its methods), and the constructors that take handles.
+*/
+#include "binding/lmp.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "binding/lbuffer.h"
+
+/* ---- the userdata ---- */
+
+lmp_Connection *lmp_newconnection(lua_State *L, const char *type, int nuv) {
+  lmp_Connection *c = (lmp_Connection *)lua_newuserdatauv(L, sizeof *c, nuv);
+  c->core = NULL; /* closed: __gc has nothing to do yet */
+  c->timeout = HUGE_VAL;
+  c->may_read = c->may_write = c->unannounced = false;
+  luaL_setmetatable(L, type);
+  return c;
+}
+
+void lmp_setcore(lmp_Connection *c, mproc_connection *core,
+                 const mproc_connection_options *o) {
+  c->core = core;
+  c->may_read = o->readable;
+  c->may_write = o->writable;
+}
+
+mproc_status lmp_stepconnection(lmp_Connection *c) {
+  mproc_status st = mproc_connection_step(c->core);
+  if (st != MPROC_AGAIN)
+    c->unannounced = false;
+  return st;
+}
+
+lmp_Connection *lmp_toconnection(lua_State *L, int idx) {
+  const lmp_State *s = lmp_state(L);
+  const void *mt;
+  if (lua_type(L, idx) != LUA_TUSERDATA || !lua_getmetatable(L, idx))
+    return NULL;
+  mt = lua_topointer(L, -1);
+  lua_pop(L, 1);
+  if (mt != s->connection_mt && mt != s->client_mt)
+    return NULL;
+  return (lmp_Connection *)lua_touserdata(L, idx);
+}
+
+/* The one at argument 'idx', open or not. */
+static lmp_Connection *check_any(lua_State *L, int idx) {
+  lmp_Connection *c = lmp_toconnection(L, idx);
+  if (c == NULL)
+    luaL_typeerror(L, idx, "Connection");
+  return c;
+}
+
+lmp_Connection *lmp_checkconnection(lua_State *L, int idx) {
+  lmp_Connection *c = check_any(L, idx);
+  if (c->core == NULL)
+    luaL_argerror(L, idx, "connection is closed");
+  return c;
+}
+
+static lmp_Connection *check_readable(lua_State *L) {
+  lmp_Connection *c = lmp_checkconnection(L, 1);
+  if (!c->may_read)
+    luaL_argerror(L, 1, "connection is write-only");
+  return c;
+}
+
+static lmp_Connection *check_writable(lua_State *L) {
+  lmp_Connection *c = lmp_checkconnection(L, 1);
+  if (!c->may_write)
+    luaL_argerror(L, 1, "connection is read-only");
+  return c;
+}
+
+/* When a call on it that begins now has taken too long. */
+static mproc_time deadline_of(const lmp_Connection *c) {
+  if (c->timeout == HUGE_VAL)
+    return MPROC_NEVER;
+  return mproc_deadline_after(mproc_os_now(), c->timeout);
+}
+
+/* [-0, +1, m] Pushes the text that names the other end in messages. */
+static const char *push_name(lua_State *L, int idx, const lmp_Connection *c) {
+  char text[MPROC_ADDRESS_TEXT_MAX];
+  mproc_handle h =
+      c->core == NULL ? MPROC_NO_HANDLE : mproc_connection_handle(c->core);
+  mproc_address a;
+  if (lua_getiuservalue(L, idx, LMP_NAME) == LUA_TSTRING)
+    return lua_tostring(L, -1);
+  lua_pop(L, 1);
+  if (h != MPROC_NO_HANDLE &&
+      (mproc_os_peer_address(h, &a) || mproc_os_local_address(h, &a)))
+    return lua_pushstring(L, mproc_address_format(&a, text));
+  if (h != MPROC_NO_HANDLE)
+    return lua_pushfstring(L, "descriptor %d", (int)h);
+  return lua_pushliteral(L, "the peer");
+}
+
+int lmp_pushconnfailure(lua_State *L, int idx, mproc_status st,
+                        const char *doing) {
+  const char *name = push_name(L, idx, check_any(L, idx));
+  return lmp_pushfailure(L, st, doing, name);
+}
+
+/* [-0, +0, -] Fills 'w' with what the connection waits for; LMP_AGAIN. */
+static int again(lmp_Wait *w, const mproc_connection *core, uint8_t events) {
+  w->items = &w->one;
+  w->count = 1;
+  mproc_connection_want(core, events, &w->one, &w->wake);
+  return LMP_AGAIN;
+}
+
+/*
+** The end of a step that came out as 'st', which is not OK: LMP_AGAIN, or the
+** failure.
+*/
+static int not_yet(lua_State *L, lmp_Wait *w, mproc_status st, uint8_t events,
+                   const char *doing) {
+  if (st == MPROC_AGAIN && !w->expired)
+    return again(w, lmp_checkconnection(L, 1)->core, events);
+  return lmp_pushconnfailure(L, 1, st == MPROC_AGAIN ? MPROC_TIMEOUT : st,
+                             doing);
+}
+
+/* ---- receiving ---- */
+
+/*
+** [-0, +1, m] Pushes 'message', which the core has just given, and only then
+** takes it: a failed push loses nothing. Making the string may run a finalizer
+** that closes the connection, or takes the message itself. False: it did that,
+** the message is not ours, and nothing is pushed.
+*/
+static bool push_message(lua_State *L, const lmp_Connection *c,
+                         mproc_view message) {
+  uint64_t received = mproc_connection_received(c->core);
+  lua_pushlstring(L, (const char *)message.data, message.size);
+  if (c->core == NULL)
+    return true;
+  if (mproc_connection_received(c->core) != received) {
+    lua_pop(L, 1);
+    return false;
+  }
+  mproc_connection_pop(c->core);
+  return true;
+}
+
+/* [-1, +2, m] The message on the top is a listener's challenge. */
+static int unasked(lua_State *L) {
+  return lmp_pushmessageerror(L, mproc_status_name(MPROC_AUTH_UNASKED),
+                              mproc_status_text(MPROC_AUTH_UNASKED));
+}
+
+/* The next message, once the connection is open. */
+static mproc_status receive(lmp_Connection *c, uint64_t max,
+                            mproc_view *message) {
+  mproc_status st = lmp_stepconnection(c);
+  return st == MPROC_OK ? mproc_connection_recv(c->core, max, message) : st;
+}
+
+/* Stack: connection, limit or nil. */
+static int recv_bytes_step(lua_State *L, lmp_Wait *w) {
+  lmp_Connection *c = check_readable(L);
+  uint64_t max = lmp_optsize(L, 2, UINT64_MAX);
+  mproc_view message = {NULL, 0};
+  mproc_status st = receive(c, max, &message);
+  if (st != MPROC_OK && st != MPROC_AUTH_UNASKED)
+    return not_yet(L, w, st, MPROC_READ, "receiving from");
+  if (!push_message(L, c, message))
+    return recv_bytes_step(L, w);
+  return st == MPROC_OK ? 1 : unasked(L);
+}
+
+static int conn_recv_bytes(lua_State *L) {
+  const lmp_Connection *c = check_readable(L);
+  lua_settop(L, 2);
+  if (lua_type(L, 2) == LUA_TSTRING)
+    return luaL_argerror(
+        L, 2,
+        "size expected, got string (to loop over messages, use "
+        "'for message in conn:messages() do')");
+  lmp_optsize(L, 2, 0);
+  return lmp_block(L, recv_bytes_step, deadline_of(c));
+}
+
+/* Stack: connection, buffer, first position. */
+static int recv_into_step(lua_State *L, lmp_Wait *w) {
+  lmp_Connection *c = check_readable(L);
+  lmp_Buffer *b = lmp_checkbuffer(L, 2);
+  size_t offset = (size_t)lua_tointeger(L, 3) - 1;
+  mproc_view message = {NULL, 0};
+  mproc_status st = receive(c, UINT64_MAX, &message);
+  if (st != MPROC_OK && st != MPROC_AUTH_UNASKED)
+    return not_yet(L, w, st, MPROC_READ, "receiving from");
+  if (st == MPROC_OK && message.size <= b->size - offset) {
+    if (message.size > 0)
+      memcpy(b->data + offset, message.data, message.size);
+    mproc_connection_pop(c->core);
+    lua_pushinteger(L, (lua_Integer)message.size);
+    return 1;
+  }
+  if (!push_message(L, c, message))
+    return recv_into_step(L, w);
+  if (st == MPROC_AUTH_UNASKED)
+    return unasked(L);
+  return lmp_pushmessageerror(L, "BufferTooShort",
+                              "the message is longer than the buffer has room");
+}
+
+static int conn_recv_bytes_into(lua_State *L) {
+  const lmp_Connection *c = check_readable(L);
+  const lmp_Buffer *b = lmp_checkbuffer(L, 2);
+  lua_Integer first = luaL_optinteger(L, 3, 1);
+  lua_Integer size = (lua_Integer)b->size;
+  if (first < 0)
+    first += size + 1;
+  luaL_argcheck(L, first >= 1 && first <= size + 1, 3, "out of range");
+  lua_settop(L, 2);
+  lua_pushinteger(L, first);
+  return lmp_block(L, recv_into_step, deadline_of(c));
+}
+
+/* Whether the wait that has just ended, or a look now, finds it readable. */
+static bool is_readable_now(lmp_Wait *w, const mproc_connection *core) {
+  if (!w->polled) {
+    again(w, core, MPROC_READ);
+    if (mproc_os_poll(w->items, w->count, 0, NULL) != MPROC_OK)
+      return false;
+  }
+  return w->one.ready != 0;
+}
+
+/* Stack: connection. */
+static int poll_step(lua_State *L, lmp_Wait *w) {
+  lmp_Connection *c = check_readable(L);
+  mproc_status st = mproc_connection_ready(c->core, false);
+  if (st == MPROC_AGAIN && is_readable_now(w, c->core))
+    st = mproc_connection_ready(c->core, true);
+  w->polled = false;
+  if (mproc_connection_is_open(c->core))
+    c->unannounced = false;
+  if (st == MPROC_AGAIN && !w->expired)
+    return again(w, c->core, MPROC_READ);
+  if (st == MPROC_NOMEM)
+    return lmp_pushfailure(L, st, NULL, NULL);
+  lua_pushboolean(L, st == MPROC_OK);
+  return 1;
+}
+
+static int conn_poll(lua_State *L) {
+  mproc_time deadline = 0;
+  check_readable(L);
+  if (lua_gettop(L) >= 2) /* an explicit nil waits for ever, as None does */
+    deadline = lmp_optdeadline(L, 2);
+  lua_settop(L, 1);
+  return lmp_block(L, poll_step, deadline);
+}
+
+/* ---- sending ---- */
+
+/* Sends on what is held; with nothing held any more its string is let go. */
+static mproc_status flush_held(lua_State *L, const lmp_Connection *c) {
+  mproc_status st;
+  if (!mproc_connection_holds(c->core))
+    return MPROC_OK;
+  st = mproc_connection_flush(c->core);
+  if (st != MPROC_AGAIN) {
+    lua_pushnil(L);
+    lua_setiuservalue(L, 1, LMP_HELD);
+  }
+  return st;
+}
+
+/* Begins to send 'message', a part of the string at index 2. */
+static mproc_status begin_send(lua_State *L, const lmp_Connection *c,
+                               mproc_view message) {
+  mproc_status st = mproc_connection_send(c->core, message);
+  if (st == MPROC_OK && mproc_connection_holds(c->core)) {
+    lua_pushvalue(L, 2);
+    lua_setiuservalue(L, 1, LMP_HELD);
+  }
+  return st;
+}
+
+/*
+** Stack: connection; the string, or true once it was accepted; its first and
+** last position. A message that was accepted is as good as sent: when time
+** runs out, the rest is held and later calls deliver it.
+*/
+static int send_bytes_step(lua_State *L, lmp_Wait *w) {
+  lmp_Connection *c = check_writable(L);
+  mproc_status st = lmp_stepconnection(c);
+  if (st == MPROC_OK)
+    st = flush_held(L, c);
+  if (st == MPROC_OK && lua_type(L, 2) == LUA_TSTRING) {
+    mproc_view message;
+    lua_Integer first = lua_tointeger(L, 3);
+    message.data = (const uint8_t *)lua_tostring(L, 2) + (first - 1);
+    message.size = (size_t)(lua_tointeger(L, 4) - first + 1);
+    st = begin_send(L, c, message);
+    if (st == MPROC_OK) {
+      lua_pushboolean(L, 1);
+      lua_replace(L, 2);
+      if (mproc_connection_holds(c->core))
+        st = MPROC_AGAIN;
+    }
+  }
+  if (st == MPROC_AGAIN && w->expired && lua_type(L, 2) == LUA_TBOOLEAN)
+    st = MPROC_OK;
+  if (st != MPROC_OK)
+    return not_yet(L, w, st, MPROC_WRITE, "sending to");
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/*
+** [-0, +0, v] Checks the range in arguments 3 and 4 of 'size' bytes; leaves it
+** there as absolute positions: 1 <= first <= last + 1 <= size + 1.
+*/
+static void check_range(lua_State *L, size_t size) {
+  lua_Integer n = (lua_Integer)size;
+  lua_Integer first = luaL_optinteger(L, 3, 1);
+  lua_Integer last = luaL_optinteger(L, 4, -1);
+  if (first < 0)
+    first += n + 1;
+  if (last < 0)
+    last += n + 1;
+  luaL_argcheck(L, first >= 1 && first <= n + 1, 3, "out of range");
+  luaL_argcheck(L, last >= first - 1 && last <= n, 4, "out of range");
+  lua_settop(L, 2);
+  lua_pushinteger(L, first);
+  lua_pushinteger(L, last);
+}
+
+static int conn_send_bytes(lua_State *L) {
+  const lmp_Connection *c = check_writable(L);
+  size_t size;
+  const char *data = lmp_checkbytes(L, 2, &size);
+  check_range(L, size);
+  if (lua_type(L, 2) != LUA_TSTRING) {
+    /* a Buffer may change while the message is under way: send a copy */
+    lua_Integer first = lua_tointeger(L, 3);
+    lua_Integer count = lua_tointeger(L, 4) - first + 1;
+    lua_pushlstring(L, data + (first - 1), (size_t)count);
+    lua_replace(L, 2);
+    lua_settop(L, 2);
+    lua_pushinteger(L, 1);
+    lua_pushinteger(L, count);
+  }
+  return lmp_block(L, send_bytes_step, deadline_of(c));
+}
+
+/* Stack: connection. */
+static int flush_step(lua_State *L, lmp_Wait *w) {
+  lmp_Connection *c = lmp_checkconnection(L, 1);
+  mproc_status st = lmp_stepconnection(c);
+  if (st == MPROC_OK)
+    st = flush_held(L, c);
+  if (st != MPROC_OK)
+    return not_yet(L, w, st, MPROC_WRITE, "sending to");
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int conn_flush(lua_State *L) {
+  const lmp_Connection *c = lmp_checkconnection(L, 1);
+  mproc_time deadline =
+      lua_gettop(L) >= 2 ? lmp_optdeadline(L, 2) : deadline_of(c);
+  lua_settop(L, 1);
+  return lmp_block(L, flush_step, deadline);
+}
+
+/* ---- closing ---- */
+
+/* Lets go of the core, and of the string it may hold. Never raises. */
+static void close_now(lmp_Connection *c) {
+  mproc_connection *core = c->core;
+  c->core = NULL; /* first: a second call finds it closed */
+  mproc_connection_free(core);
+}
+
+/* Stack: connection. */
+static int close_step(lua_State *L, lmp_Wait *w) {
+  lmp_Connection *c = check_any(L, 1);
+  mproc_status st = MPROC_OK;
+  int results = 1;
+  if (c->core != NULL)
+    st = flush_held(L, c);
+  if (st == MPROC_AGAIN && !w->expired)
+    return again(w, c->core, MPROC_WRITE);
+  if (st == MPROC_OK)
+    lua_pushboolean(L, 1);
+  else
+    results = not_yet(L, w, st, MPROC_WRITE, "sending to");
+  close_now(c);
+  return results;
+}
+
+static int conn_close(lua_State *L) {
+  const lmp_Connection *c = check_any(L, 1);
+  lua_settop(L, 1);
+  return lmp_block(L, close_step, deadline_of(c));
+}
+
+static int conn_gc(lua_State *L) { /* __gc and __close: never waits or raises */
+  lmp_Connection *c = lmp_toconnection(L, 1);
+  if (c != NULL && c->core != NULL) {
+    if (mproc_connection_holds(c->core))
+      mproc_connection_flush(c->core); /* what goes without waiting */
+    close_now(c);
+  }
+  return 0;
+}
+
+/* Stack: connection. */
+static int detach_step(lua_State *L, lmp_Wait *w) {
+  lmp_Connection *c = lmp_checkconnection(L, 1);
+  mproc_status st = lmp_stepconnection(c);
+  mproc_connection *core = c->core;
+  if (st == MPROC_OK)
+    st = flush_held(L, c);
+  if (st != MPROC_OK)
+    return not_yet(L, w, st, MPROC_WRITE, "sending to");
+  if (mproc_connection_is_closed(core))
+    return luaL_argerror(L, 1, "connection is closed");
+  if (mproc_connection_buffers(core)) {
+    lua_pushliteral(L, "");
+    return lmp_pushmessageerror(L, "OSError",
+                                "cannot detach: bytes that came are buffered");
+  }
+  lua_pushinteger(L, (lua_Integer)mproc_connection_handle(core));
+  c->core = NULL;
+  mproc_connection_detach(core);
+  return 1;
+}
+
+static int conn_detach(lua_State *L) {
+  const lmp_Connection *c = lmp_checkconnection(L, 1);
+  lua_settop(L, 1);
+  return lmp_block(L, detach_step, deadline_of(c));
+}
+
+static int conn_settimeout(lua_State *L) {
+  lmp_Connection *c = lmp_checkconnection(L, 1);
+  luaL_checkany(L, 2);
+  c->timeout = lmp_optseconds(L, 2);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* ---- for other event loops ---- */
+
+/* What to wait for on behalf of a receive, and of a message that is held. */
+static mproc_pollitem wanted(const lmp_Connection *c, mproc_time *wake) {
+  mproc_pollitem item = {MPROC_NO_HANDLE, 0, 0};
+  uint8_t events = c->may_read ? MPROC_READ : 0;
+  if (mproc_connection_holds(c->core))
+    events |= MPROC_WRITE;
+  mproc_connection_want(c->core, events, &item, wake);
+  return item;
+}
+
+static int conn_fileno(lua_State *L) {
+  const lmp_Connection *c = lmp_checkconnection(L, 1);
+  mproc_time wake;
+  mproc_handle h = wanted(c, &wake).handle;
+  luaL_argcheck(L, h != MPROC_NO_HANDLE || !mproc_connection_is_closed(c->core),
+                1, "connection is closed");
+  lua_pushinteger(L, (lua_Integer)h);
+  return 1;
+}
+
+static int conn_getfd(lua_State *L) {
+  const lmp_Connection *c = check_any(L, 1);
+  mproc_time wake;
+  mproc_handle h = MPROC_NO_HANDLE;
+  if (c->core != NULL)
+    h = wanted(c, &wake).handle;
+  lua_pushinteger(L, (lua_Integer)h);
+  return 1;
+}
+
+static int conn_events(lua_State *L) {
+  const lmp_Connection *c = lmp_checkconnection(L, 1);
+  mproc_time wake;
+  uint8_t events = wanted(c, &wake).events;
+  const char *const names[] = {"", "r", "w", "rw"};
+  lua_pushstring(L, names[events & (MPROC_READ | MPROC_WRITE)]);
+  return 1;
+}
+
+static bool is_dirty(const lmp_Connection *c) {
+  return c->core != NULL && c->may_read && mproc_connection_is_open(c->core) &&
+         mproc_connection_ready(c->core, false) == MPROC_OK;
+}
+
+static int conn_dirty(lua_State *L) {
+  lua_pushboolean(L, is_dirty(check_any(L, 1)));
+  return 1;
+}
+
+static int conn_timeout(lua_State *L) {
+  const lmp_Connection *c = lmp_checkconnection(L, 1);
+  mproc_time wake;
+  wanted(c, &wake);
+  if (is_dirty(c))
+    wake = 0;
+  if (wake == MPROC_NEVER) {
+    lua_pushnil(L);
+  } else {
+    mproc_time left = mproc_deadline_left(wake, mproc_os_now());
+    lua_pushnumber(L, (lua_Number)left / (lua_Number)MPROC_SECOND);
+  }
+  return 1;
+}
+
+/* ---- properties ---- */
+
+static bool is_closed(const lmp_Connection *c) {
+  return c->core == NULL || mproc_connection_is_closed(c->core);
+}
+
+static void push_closed(lua_State *L, const lmp_Connection *c) {
+  lua_pushboolean(L, is_closed(c));
+}
+
+static void push_peer(lua_State *L, const lmp_Connection *c) {
+  mproc_address a;
+  mproc_handle h =
+      c->core == NULL ? MPROC_NO_HANDLE : mproc_connection_handle(c->core);
+  if (h != MPROC_NO_HANDLE && mproc_os_peer_address(h, &a))
+    lmp_pushaddress(L, &a);
+  else
+    lua_pushnil(L);
+}
+
+static void push_readable(lua_State *L, const lmp_Connection *c) {
+  lua_pushboolean(L, c->core == NULL ? c->may_read
+                                     : mproc_connection_is_readable(c->core));
+}
+
+static void push_writable(lua_State *L, const lmp_Connection *c) {
+  lua_pushboolean(L, c->may_write);
+}
+
+typedef struct Property {
+  const char *name;
+  void (*push)(lua_State *L, const lmp_Connection *c);
+} Property;
+
+static const Property properties[] = {
+    {"closed", push_closed},
+    {"peer", push_peer},
+    {"readable", push_readable},
+    {"writable", push_writable},
+};
+
+/* __index: a method (upvalue 2), or a property. */
+int lmp_connection_index(lua_State *L) {
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(2)) == LUA_TNIL &&
+      lua_type(L, 2) == LUA_TSTRING) {
+    const lmp_Connection *c = check_any(L, 1);
+    const char *name = lua_tostring(L, 2);
+    for (size_t i = 0; i < sizeof properties / sizeof properties[0]; i++) {
+      if (strcmp(properties[i].name, name) == 0) {
+        properties[i].push(L, c);
+        break;
+      }
+    }
+  }
+  return 1;
+}
+
+static int conn_tostring(lua_State *L) {
+  const lmp_Connection *c = check_any(L, 1);
+  luaL_getmetafield(L, 1, "__name");
+  if (is_closed(c))
+    lua_pushfstring(L, "%s (closed)", lua_tostring(L, -1));
+  else if (mproc_connection_handle(c->core) == MPROC_NO_HANDLE)
+    lua_pushfstring(L, "%s (connecting)", lua_tostring(L, -1));
+  else
+    lua_pushfstring(L, "%s (descriptor %d)", lua_tostring(L, -1),
+                    (int)mproc_connection_handle(c->core));
+  return 1;
+}
+
+/* ---- constructors ---- */
+
+/*
+** [-0, +n, e] Pushes the descriptor that argument 1 hands over: what 'detach'
+** returns, or what 'getfd' returns, with 'setfd' to take it from its owner
+** (LuaSocket). Returns 1, or 2 for the nil and error of a failed 'detach'.
+*/
+static int push_handed_over(lua_State *L) {
+  if (lua_type(L, 1) != LUA_TUSERDATA && lua_type(L, 1) != LUA_TTABLE)
+    return luaL_typeerror(L, 1, "descriptor");
+  if (lua_getfield(L, 1, "detach") != LUA_TNIL) {
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 2); /* descriptor, or nil and an error */
+    if (lua_isnil(L, -2))
+      return 2;
+    lua_pop(L, 1);
+    return 1;
+  }
+  if (lua_getfield(L, 1, "getfd") == LUA_TNIL ||
+      lua_getfield(L, 1, "setfd") == LUA_TNIL)
+    return luaL_typeerror(L, 1, "descriptor, or an object that gives its up");
+  lua_insert(L, -2); /* setfd, getfd */
+  lua_pushvalue(L, 1);
+  lua_call(L, 1, 1); /* setfd, descriptor */
+  lua_insert(L, -2);
+  lua_pushvalue(L, 1);
+  lua_pushinteger(L, -1);
+  lua_call(L, 2, 0);
+  return 1;
+}
+
+static bool opt_boolean(lua_State *L, int idx, bool otherwise) {
+  if (lua_isnoneornil(L, idx))
+    return otherwise;
+  luaL_checktype(L, idx, LUA_TBOOLEAN);
+  return lua_toboolean(L, idx) != 0;
+}
+
+int lmp_connection_adopt(lua_State *L) {
+  lmp_Options o;
+  lmp_Connection *c;
+  mproc_connection *core = NULL;
+  mproc_status st;
+  lua_Integer fd;
+  int whole;
+  bool readable = opt_boolean(L, 2, true);
+  bool writable = opt_boolean(L, 3, true);
+  lua_settop(L, 4);
+  luaL_argcheck(L, readable || writable, 3,
+                "at least one of readable and writable must be true");
+  lmp_checkoptions(L, 4, LMP_FOR_ADOPTED, &o);
+  o.listener.connection.readable = readable;
+  o.listener.connection.writable = writable;
+  c = lmp_newconnection(L, LMP_CONNECTION, LMP_CONNECTION_NUV);
+  if (lua_type(L, 1) == LUA_TNUMBER)
+    lua_pushvalue(L, 1);
+  else if (push_handed_over(L) == 2)
+    return 2;
+  fd = lua_tointegerx(L, -1, &whole);
+  luaL_argcheck(L, whole && fd >= 0 && fd <= INT32_MAX, 1,
+                "invalid descriptor");
+  lua_pop(L, 1);
+  st = mproc_connection_adopt(&lmp_state(L)->ctx, (mproc_handle)fd,
+                              &o.listener.connection, &core);
+  if (st != MPROC_OK) {
+    if (lua_type(L, 1) != LUA_TNUMBER) /* nobody else has it any more */
+      mproc_os_close((mproc_handle)fd);
+    lua_pushfstring(L, "descriptor %d", (int)fd);
+    return lmp_pushfailure(L, st, "adopting", lua_tostring(L, -1));
+  }
+  lmp_setcore(c, core, &o.listener.connection);
+  return 1;
+}
+
+/* Gives each of two new connections its end of a new pipe. */
+static mproc_status open_pipe(lua_State *L, lmp_Connection *const c[2],
+                              bool duplex, mproc_connection_options *o) {
+  mproc_context *ctx = &lmp_state(L)->ctx;
+  mproc_handle h[2];
+  mproc_status st = duplex ? mproc_os_socketpair(h) : mproc_os_pipe(h);
+  if (st != MPROC_OK)
+    return st;
+  for (int i = 0; i < 2; i++) {
+    mproc_connection *core = NULL;
+    o->readable = duplex || i == 0;
+    o->writable = duplex || i == 1;
+    if (st == MPROC_OK)
+      st = mproc_connection_adopt(ctx, h[i], o, &core);
+    if (st == MPROC_OK)
+      lmp_setcore(c[i], core, o);
+    else
+      mproc_os_close(h[i]);
+  }
+  return st;
+}
+
+int lmp_connection_pipe(lua_State *L) {
+  lmp_Options o;
+  lmp_Connection *c[2];
+  mproc_status st;
+  bool duplex = opt_boolean(L, 1, true);
+  lua_settop(L, 2);
+  lmp_checkoptions(L, 2, LMP_FOR_ADOPTED, &o);
+  c[0] = lmp_newconnection(L, LMP_CONNECTION, LMP_CONNECTION_NUV);
+  c[1] = lmp_newconnection(L, LMP_CONNECTION, LMP_CONNECTION_NUV);
+  st = open_pipe(L, c, duplex, &o.listener.connection);
+  if (st != MPROC_OK)
+    return lmp_pushfailure(L, st, "making a pipe", NULL);
+  return 2;
+}
+
+/* ---- the tables ---- */
+
+/* clang-format off */
+const luaL_Reg lmp_connection_methods[] = {
+  {"close", conn_close},
+  {"detach", conn_detach},
+  {"dirty", conn_dirty},
+  {"events", conn_events},
+  {"fileno", conn_fileno},
+  {"flush", conn_flush},
+  {"getfd", conn_getfd},
+  {"poll", conn_poll},
+  {"pollfd", conn_getfd},
+  {"recv_bytes", conn_recv_bytes},
+  {"recv_bytes_into", conn_recv_bytes_into},
+  {"send_bytes", conn_send_bytes},
+  {"settimeout", conn_settimeout},
+  {"timeout", conn_timeout},
+  {NULL, NULL},
+};
+
+const luaL_Reg lmp_connection_metamethods[] = {
+  {"__close", conn_gc},
+  {"__gc", conn_gc},
+  {"__tostring", conn_tostring},
+  {NULL, NULL},
+};
+/* clang-format on */
+
+void lmp_openconnection(lua_State *L) {
+  lmp_newtype(L, LMP_CONNECTION, lmp_connection_methods,
+              lmp_connection_metamethods, lmp_connection_index,
+              &lmp_state(L)->connection_mt);
+}

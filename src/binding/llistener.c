@@ -1,0 +1,225 @@
+/*
+** llistener.c: the userdata of a Listener.
+*/
+#include "binding/lmp.h"
+
+#include <string.h>
+
+static lmp_Listener *new_listener(lua_State *L) {
+  lmp_Listener *l = (lmp_Listener *)lua_newuserdatauv(L, sizeof *l, 0);
+  l->core = NULL; /* closed: __gc has nothing to do yet */
+  luaL_setmetatable(L, LMP_LISTENER);
+  return l;
+}
+
+lmp_Listener *lmp_tolistener(lua_State *L, int idx) {
+  const void *mt;
+  if (lua_type(L, idx) != LUA_TUSERDATA || !lua_getmetatable(L, idx))
+    return NULL;
+  mt = lua_topointer(L, -1);
+  lua_pop(L, 1);
+  if (mt != lmp_state(L)->listener_mt)
+    return NULL;
+  return (lmp_Listener *)lua_touserdata(L, idx);
+}
+
+static lmp_Listener *check_any(lua_State *L) {
+  lmp_Listener *l = lmp_tolistener(L, 1);
+  if (l == NULL)
+    luaL_typeerror(L, 1, "Listener");
+  return l;
+}
+
+static lmp_Listener *check_open(lua_State *L) {
+  lmp_Listener *l = check_any(L);
+  if (l->core == NULL)
+    luaL_argerror(L, 1, "listener is closed");
+  return l;
+}
+
+/* ---- accepting ---- */
+
+/* [-0, +2, m] The failure of a peer, or (NULL) of the listener itself. */
+static int push_failure(lua_State *L, mproc_listener *core, mproc_status st,
+                        const mproc_accepted *peer) {
+  char text[MPROC_ADDRESS_TEXT_MAX];
+  if (peer != NULL && peer->has_peer)
+    return lmp_pushfailure(L, st, "handshake with",
+                           mproc_address_format(&peer->peer, text));
+  mproc_address_format(mproc_listener_address(core), text);
+  return lmp_pushfailure(L, st, "accepting at", text);
+}
+
+/* [-0, +n, m] Pushes the peer that can be taken, or why there is none. */
+static int take(lua_State *L, const lmp_Listener *l) {
+  /* the userdata first: nothing can raise once the peer is taken */
+  lmp_Connection *c = lmp_newconnection(L, LMP_CONNECTION, LMP_CONNECTION_NUV);
+  mproc_accepted a;
+  if (l->core == NULL || !mproc_listener_has(l->core))
+    return 0; /* a finalizer was here */
+  mproc_listener_take(l->core, &a);
+  if (a.status != MPROC_OK)
+    return push_failure(L, l->core, a.status, &a);
+  lmp_setcore(c, a.connection, &mproc_connection_defaults);
+  return 1;
+}
+
+/* [-0, +0, m] Fills 'w', with the items in a userdata at index 2. */
+static int again(lua_State *L, const lmp_Listener *l, lmp_Wait *w) {
+  size_t n = mproc_listener_wants(l->core);
+  size_t size = n * sizeof *w->items;
+  lua_settop(L, 1);
+  w->items = (mproc_pollitem *)lua_newuserdatauv(
+      L, size + mproc_os_poll_scratch(n), 0);
+  w->scratch = w->items + n;
+  w->count = 0;
+  w->wake = 0; /* should a finalizer have closed it: no wait, and misuse */
+  if (l->core != NULL)
+    w->count = mproc_listener_want(l->core, w->items, n, &w->wake);
+  return LMP_AGAIN;
+}
+
+/* Stack: listener, and what 'again' has put there. */
+static int accept_step(lua_State *L, lmp_Wait *w) {
+  const lmp_Listener *l = check_open(L);
+  mproc_status st = mproc_listener_step(l->core);
+  if (st == MPROC_OK) {
+    int results = take(L, l);
+    return results > 0 ? results : accept_step(L, w);
+  }
+  if (st == MPROC_AGAIN && !w->expired)
+    return again(L, l, w);
+  return push_failure(L, l->core, st == MPROC_AGAIN ? MPROC_TIMEOUT : st, NULL);
+}
+
+static int listener_accept(lua_State *L) {
+  mproc_time deadline;
+  check_open(L);
+  deadline = lmp_optdeadline(L, 2);
+  lua_settop(L, 1);
+  return lmp_block(L, accept_step, deadline);
+}
+
+/* ---- what it is, and its end ---- */
+
+static int listener_fileno(lua_State *L) {
+  const lmp_Listener *l = check_open(L);
+  lua_pushinteger(L, (lua_Integer)mproc_listener_handle(l->core));
+  return 1;
+}
+
+static int listener_getfd(lua_State *L) {
+  const lmp_Listener *l = check_any(L);
+  lua_Integer fd = -1;
+  if (l->core != NULL)
+    fd = (lua_Integer)mproc_listener_handle(l->core);
+  lua_pushinteger(L, fd);
+  return 1;
+}
+
+static int listener_gc(lua_State *L) { /* __gc and __close: never raises */
+  lmp_Listener *l = lmp_tolistener(L, 1);
+  if (l != NULL) {
+    mproc_listener *core = l->core;
+    l->core = NULL;
+    mproc_listener_free(core);
+  }
+  return 0;
+}
+
+static int listener_close(lua_State *L) {
+  check_any(L);
+  listener_gc(L);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int push_property(lua_State *L, const lmp_Listener *l,
+                         const char *name) {
+  const mproc_address *a = NULL;
+  if (strcmp(name, "closed") == 0) {
+    lua_pushboolean(L, l->core == NULL);
+    return 1;
+  }
+  if (l->core != NULL && strcmp(name, "address") == 0)
+    a = mproc_listener_address(l->core);
+  else if (l->core != NULL && strcmp(name, "last_accepted") == 0)
+    a = mproc_listener_last_accepted(l->core);
+  if (a == NULL)
+    lua_pushnil(L);
+  else
+    lmp_pushaddress(L, a);
+  return 1;
+}
+
+/* __index: a method (upvalue 2), or a property. */
+static int listener_index(lua_State *L) {
+  lua_pushvalue(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(2)) == LUA_TNIL &&
+      lua_type(L, 2) == LUA_TSTRING)
+    return push_property(L, check_any(L), lua_tostring(L, 2));
+  return 1;
+}
+
+static int listener_tostring(lua_State *L) {
+  char text[MPROC_ADDRESS_TEXT_MAX];
+  const lmp_Listener *l = check_any(L);
+  if (l->core == NULL)
+    lua_pushliteral(L, LMP_LISTENER " (closed)");
+  else
+    lua_pushfstring(
+        L, LMP_LISTENER " (%s)",
+        mproc_address_format(mproc_listener_address(l->core), text));
+  return 1;
+}
+
+/* ---- the constructor ---- */
+
+int lmp_listener_new(lua_State *L) {
+  lmp_Options o;
+  mproc_address a;
+  const mproc_address *at = NULL;
+  char text[MPROC_ADDRESS_TEXT_MAX] = "a fresh address";
+  lmp_Listener *l;
+  mproc_status st = MPROC_OK;
+  lua_settop(L, 2);
+  lmp_checkoptions(L, 2, LMP_FOR_LISTENER, &o);
+  if (!lua_isnil(L, 1)) {
+    st = lmp_checkaddress(L, 1, o.family, &a);
+    if (st != MPROC_OK)
+      return lmp_pushfailure(L, st, "listening", NULL);
+    lmp_checkfamily(L, 1, (mproc_family)a.family);
+    mproc_address_format(&a, text);
+    at = &a;
+  }
+  l = new_listener(L);
+  st = mproc_listener_new(&lmp_state(L)->ctx, at, o.family, &o.listener,
+                          &l->core);
+  if (st != MPROC_OK)
+    return lmp_pushfailure(L, st, "listening at", text);
+  return 1;
+}
+
+/* ---- the tables ---- */
+
+/* clang-format off */
+static const luaL_Reg methods[] = {
+  {"accept", listener_accept},
+  {"close", listener_close},
+  {"fileno", listener_fileno},
+  {"getfd", listener_getfd},
+  {NULL, NULL},
+};
+
+static const luaL_Reg metamethods[] = {
+  {"__close", listener_gc},
+  {"__gc", listener_gc},
+  {"__tostring", listener_tostring},
+  {NULL, NULL},
+};
+/* clang-format on */
+
+void lmp_openlistener(lua_State *L) {
+  lmp_newtype(L, LMP_LISTENER, methods, metamethods, listener_index,
+              &lmp_state(L)->listener_mt);
+}

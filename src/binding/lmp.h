@@ -1,0 +1,255 @@
+/*
+** lmp.h: what the files of the binding share: the userdata, and the helpers
+** that turn arguments, statuses and waiting into Lua's terms.
+**
+** Every C function of the module has the lmp_State as its first upvalue.
+** Stack effects are written as in Lua's manual: [-popped, +pushed, raises].
+*/
+#ifndef LMP_H
+#define LMP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "core/address.h"
+#include "core/connection.h"
+#include "core/context.h"
+#include "core/deadline.h"
+#include "core/listener.h"
+#include "core/platform.h"
+#include "core/status.h"
+
+#define LMP_CONNECTION "multiprocessing.connection.Connection"
+#define LMP_CLIENT "multiprocessing.connection.Client"
+#define LMP_LISTENER "multiprocessing.connection.Listener"
+
+/* ---- module.c: one module in one Lua state ---- */
+
+typedef struct lmp_State {
+  mproc_context ctx;
+  /* lua_topointer of the metatables, which the registry keeps alive */
+  const void *connection_mt;
+  const void *client_mt;
+  const void *listener_mt;
+} lmp_State;
+
+/* [-0, +0, -] The module's state, in any of its functions. */
+lmp_State *lmp_state(lua_State *L);
+
+/*
+** [-0, +1, m] Makes the metatable 'name' of a userdata: 'methods' and
+** 'metamethods' get the state as upvalue; 'index', if not NULL, is the
+** __index, with the methods' table as its second upvalue; the methods' table
+** is __index itself otherwise. Pushes the methods' table, so that the Lua side
+** may add to it. '*mt' is the metatable's lua_topointer.
+*/
+void lmp_newtype(lua_State *L, const char *name, const luaL_Reg *methods,
+                 const luaL_Reg *metamethods, lua_CFunction index,
+                 const void **mt);
+
+/* ---- lerror.c: statuses as error objects ---- */
+
+/*
+** [-0, +2, v] Pushes nil and the error object for 'st'; returns 2. 'doing'
+** says what was tried ("receiving from"), 'what' on which address; either may
+** be NULL. NOMEM is raised instead: Lua has no memory either.
+*/
+int lmp_pushfailure(lua_State *L, mproc_status st, const char *doing,
+                    const char *what);
+
+/*
+** [-1, +2, m] Pushes nil and an error object of that name and message whose
+** 'bytes' is the value on the top; returns 2.
+*/
+int lmp_pushmessageerror(lua_State *L, const char *name, const char *message);
+
+/* [-0, +0, m] Makes the error objects' metatable. */
+void lmp_openerror(lua_State *L);
+
+/* ---- laddress.c: addresses ---- */
+
+/*
+** [-0, +0, v] The address in argument 'idx'; any other value is misuse, and so
+** is one that does not fit 'family' (NONE: whatever it says). Returns
+** PATH_TOO_LONG where a path cannot be one, otherwise OK.
+*/
+mproc_status lmp_checkaddress(lua_State *L, int idx, mproc_family family,
+                              mproc_address *a);
+
+/* [-0, +1, m] Pushes {host, port}, which prints as "host:port", or a path. */
+void lmp_pushaddress(lua_State *L, const mproc_address *a);
+
+/* [-0, +0, v] Raises misuse unless this system has the family. */
+void lmp_checkfamily(lua_State *L, int idx, mproc_family family);
+
+/* connection.address_type(address) */
+int lmp_address_type(lua_State *L);
+
+/* [-0, +1, m] Pushes the list of the families that this system has. */
+void lmp_pushfamilies(lua_State *L);
+
+/* [-0, +0, m] Makes the metatable of address tables. */
+void lmp_openaddress(lua_State *L);
+
+/* ---- loption.c: checked numbers, and tables of options ---- */
+
+/*
+** [-0, +0, v] Seconds in argument 'idx': negative counts as 0, nil and none
+** are HUGE_VAL, for ever. NaN and other types are misuse.
+*/
+double lmp_optseconds(lua_State *L, int idx);
+
+/* [-0, +0, v] The same as a deadline from now. */
+mproc_time lmp_optdeadline(lua_State *L, int idx);
+
+/* [-0, +0, v] A size: an integer from 0 on. nil and none are 'otherwise'. */
+uint64_t lmp_optsize(lua_State *L, int idx, uint64_t otherwise);
+
+/* Everything that an options table can say. */
+typedef struct lmp_Options {
+  mproc_listener_options listener; /* with the connection's in it */
+  mproc_dial_options dial;
+  mproc_family family;
+  bool nonblocking;
+} lmp_Options;
+
+/* Whose options a table holds: bits. */
+enum {
+  LMP_FOR_LISTENER = 1,
+  LMP_FOR_CLIENT = 2,
+  LMP_FOR_ADOPTED = 4,  /* Connection(fd), Pipe */
+  LMP_FOR_HANDSHAKE = 8 /* deliver_challenge, answer_challenge */
+};
+
+/*
+** [-0, +?, v] Reads argument 'idx', a table of options, nil or none. An
+** unknown option, or a wrong type, is misuse and named. Pushes the values
+** that 'o' points into: leave them on the stack for as long as 'o' is used.
+*/
+void lmp_checkoptions(lua_State *L, int idx, int whose, lmp_Options *o);
+
+/*
+** [-0, +0, v] The digest of that name; and the set of those in the list at
+** 'idx'. Misuse is reported for argument 'arg'.
+*/
+mproc_digest lmp_checkdigest(lua_State *L, int idx, int arg);
+mproc_digest_set lmp_checkdigests(lua_State *L, int idx, int arg);
+
+/* ---- lblock.c: the one place that blocks ---- */
+
+#define LMP_AGAIN (-1)
+
+/* What a step tells of, or is told about, its waiting. */
+typedef struct lmp_Wait {
+  mproc_pollitem *items; /* to wait for; the step's, or '&one' */
+  size_t count;
+  void *scratch;      /* for mproc_os_poll; may be NULL where it may */
+  mproc_pollitem one; /* for a step that waits for one handle */
+  mproc_time wake;    /* try again then, in any case */
+  bool polled;        /* in: 'items' have just been waited for */
+  bool expired;       /* in: the time is up; AGAIN is no answer any more */
+} lmp_Wait;
+
+/*
+** One try of an operation whose arguments are on the Lua stack, from index 1
+** on, and whose state is nowhere else. Returns the number of results on the
+** top, or LMP_AGAIN with 'w' filled in, the stack as it was, and nothing lost.
+** It checks its arguments anew each time: others may have closed them.
+*/
+typedef int (*lmp_Step)(lua_State *L, lmp_Wait *w);
+
+/*
+** [-0, +n, e] Tries 'step' until it has results or raises, and waits in
+** between, until 'deadline'. Ctrl-C in the stock interpreter interrupts it
+** with an error at once. A method ends with 'return lmp_block(...)', so that a
+** later version may yield here instead.
+*/
+int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline);
+
+/* ---- lconnection.c, lclient.c: connections ---- */
+
+/* A Connection or a Client. */
+typedef struct lmp_Connection {
+  mproc_connection *core; /* NULL: closed */
+  double timeout;         /* seconds of a blocking call; HUGE_VAL: no limit */
+  bool may_read;          /* as it was made; the peer cannot change it */
+  bool may_write;
+  bool unannounced; /* opened by 'nonblocking', and nobody has asked since how
+                       that went: 'wait' reports it */
+} lmp_Connection;
+
+/* Their user values. */
+enum {
+  LMP_HELD = 1, /* the string that is leaving, or nil */
+  LMP_NAME,     /* a Client's: its address as text, for messages */
+  LMP_ADDRESS,  /* a Client's: its address */
+  LMP_CONNECTION_NUV = LMP_HELD,
+  LMP_CLIENT_NUV = LMP_ADDRESS
+};
+
+/* [-0, +1, m] Pushes a new one, closed. 'type': LMP_CONNECTION, LMP_CLIENT. */
+lmp_Connection *lmp_newconnection(lua_State *L, const char *type, int nuv);
+
+/* Gives it its core. */
+void lmp_setcore(lmp_Connection *c, mproc_connection *core,
+                 const mproc_connection_options *o);
+
+/* mproc_connection_step; whoever calls a method learns how opening went. */
+mproc_status lmp_stepconnection(lmp_Connection *c);
+
+/* [-0, +0, -] The Connection or Client at 'idx', or NULL. */
+lmp_Connection *lmp_toconnection(lua_State *L, int idx);
+
+/* [-0, +0, v] The same, open; anything else is misuse. */
+lmp_Connection *lmp_checkconnection(lua_State *L, int idx);
+
+/*
+** [-0, +2, v] Pushes nil and the error of 'st' for the connection at 'idx',
+** with its peer's address; returns 2.
+*/
+int lmp_pushconnfailure(lua_State *L, int idx, mproc_status st,
+                        const char *doing);
+
+/* [-0, +1, m] Make the types and push their methods' tables. */
+void lmp_openconnection(lua_State *L);
+void lmp_openclient(lua_State *L);
+
+/* connection.Connection, .Pipe, .Client */
+int lmp_connection_adopt(lua_State *L);
+int lmp_connection_pipe(lua_State *L);
+int lmp_client_new(lua_State *L);
+
+/* The methods and metamethods that Connection and Client share. */
+extern const luaL_Reg lmp_connection_methods[];
+extern const luaL_Reg lmp_connection_metamethods[];
+int lmp_connection_index(lua_State *L);
+
+/* ---- llistener.c: listeners ---- */
+
+typedef struct lmp_Listener {
+  mproc_listener *core; /* NULL: closed */
+} lmp_Listener;
+
+/* [-0, +0, -] The Listener at 'idx', or NULL. */
+lmp_Listener *lmp_tolistener(lua_State *L, int idx);
+
+/* [-0, +1, m] Makes the type and pushes its methods' table. */
+void lmp_openlistener(lua_State *L);
+
+/* connection.Listener */
+int lmp_listener_new(lua_State *L);
+
+/* ---- lwait.c, lhandshake.c ---- */
+
+/* connection.wait */
+int lmp_wait(lua_State *L);
+
+/* core.handshake: what deliver_challenge and answer_challenge are made of */
+int lmp_handshake_new(lua_State *L);
+void lmp_openhandshake(lua_State *L);
+
+#endif

@@ -1,0 +1,288 @@
+/*
+** loption.c: numbers that are checked, and tables of options of which every
+** entry is known.
+*/
+#include "binding/lmp.h"
+
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+double lmp_optseconds(lua_State *L, int idx) {
+  lua_Number seconds;
+  if (lua_isnoneornil(L, idx))
+    return HUGE_VAL;
+  if (lua_type(L, idx) != LUA_TNUMBER)
+    luaL_typeerror(L, idx, "seconds (a number) or nil");
+  seconds = lua_tonumber(L, idx);
+  luaL_argcheck(L, !isnan(seconds), idx, "seconds are not a number");
+  return seconds < 0 ? 0 : (double)seconds;
+}
+
+mproc_time lmp_optdeadline(lua_State *L, int idx) {
+  double seconds = lmp_optseconds(L, idx);
+  return mproc_deadline_after(mproc_os_now(), seconds);
+}
+
+uint64_t lmp_optsize(lua_State *L, int idx, uint64_t otherwise) {
+  lua_Integer n;
+  int whole;
+  if (lua_isnoneornil(L, idx))
+    return otherwise;
+  if (lua_type(L, idx) != LUA_TNUMBER)
+    luaL_typeerror(L, idx, "size (an integer) or nil");
+  n = lua_tointegerx(L, idx, &whole);
+  luaL_argcheck(L, whole, idx, "size is not an integer");
+  luaL_argcheck(L, n >= 0, idx, "size is negative");
+  return (uint64_t)n;
+}
+
+/* ---- digests ---- */
+
+/* Misuse of argument 'arg': the value on the top names no digest. */
+static int unknown_digest(lua_State *L, int arg) {
+  const char *name = luaL_tolstring(L, -1, NULL);
+  lua_pushfstring(L, "unknown digest '%s'", name);
+  return luaL_argerror(L, arg, lua_tostring(L, -1));
+}
+
+mproc_digest lmp_checkdigest(lua_State *L, int idx, int arg) {
+  mproc_digest d = MPROC_SHA256;
+  mproc_view name;
+  bool known = lua_type(L, idx) == LUA_TSTRING;
+  if (known) {
+    name.data = (const uint8_t *)lua_tolstring(L, idx, &name.size);
+    known = mproc_digest_find(name, &d);
+  }
+  if (!known) {
+    lua_pushvalue(L, idx);
+    unknown_digest(L, arg);
+  }
+  return d;
+}
+
+mproc_digest_set lmp_checkdigests(lua_State *L, int idx, int arg) {
+  mproc_digest_set set = 0;
+  lua_Unsigned n;
+  if (lua_type(L, idx) != LUA_TTABLE)
+    luaL_argerror(L, arg, "digests: a list of names expected");
+  idx = lua_absindex(L, idx);
+  n = lua_rawlen(L, idx);
+  luaL_argcheck(L, n > 0, arg, "digests: the list is empty");
+  for (lua_Unsigned i = 1; i <= n; i++) {
+    lua_rawgeti(L, idx, (lua_Integer)i);
+    set |= 1u << lmp_checkdigest(L, -1, arg);
+    lua_pop(L, 1);
+  }
+  return set;
+}
+
+/* ---- one reader for each kind of option; the value is on the top ---- */
+
+/* What a reader knows: the argument, for its messages, and its option. */
+typedef struct Reader {
+  lua_State *L;
+  int arg;
+  const char *name;
+} Reader;
+
+static int wrong(const Reader *r, const char *expected) {
+  lua_pushfstring(r->L, "option '%s': %s expected, got %s", r->name, expected,
+                  luaL_typename(r->L, -1));
+  return luaL_argerror(r->L, r->arg, lua_tostring(r->L, -1));
+}
+
+static bool read_boolean(const Reader *r) {
+  if (lua_type(r->L, -1) != LUA_TBOOLEAN)
+    wrong(r, "boolean");
+  return lua_toboolean(r->L, -1) != 0;
+}
+
+static double read_seconds(const Reader *r) {
+  lua_Number n = lua_tonumber(r->L, -1);
+  if (lua_type(r->L, -1) != LUA_TNUMBER || isnan(n))
+    wrong(r, "seconds");
+  return n < 0 ? 0 : (double)n;
+}
+
+static lua_Integer read_integer(const Reader *r, lua_Integer min,
+                                lua_Integer max) {
+  int whole;
+  lua_Integer n = lua_tointegerx(r->L, -1, &whole);
+  if (lua_type(r->L, -1) != LUA_TNUMBER || !whole)
+    wrong(r, "integer");
+  if (n < min || n > max) {
+    lua_pushfstring(r->L, "option '%s' is out of range", r->name);
+    luaL_argerror(r->L, r->arg, lua_tostring(r->L, -1));
+  }
+  return n;
+}
+
+static mproc_view read_string(const Reader *r) {
+  mproc_view v;
+  if (lua_type(r->L, -1) != LUA_TSTRING)
+    wrong(r, "string");
+  v.data = (const uint8_t *)lua_tolstring(r->L, -1, &v.size);
+  return v;
+}
+
+/* ---- the options; each reader leaves what it points into on the stack ---- */
+
+static void read_allow(const Reader *r, lmp_Options *o) {
+  lua_State *L = r->L;
+  lua_Unsigned n = lua_rawlen(L, -1);
+  uint32_t *uids;
+  if (lua_type(L, -1) != LUA_TTABLE)
+    wrong(r, "list of user ids");
+  uids = (uint32_t *)lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *uids, 0);
+  for (lua_Unsigned i = 0; i < n; i++) {
+    lua_rawgeti(L, -2, (lua_Integer)i + 1);
+    uids[i] = (uint32_t)read_integer(r, 0, (lua_Integer)UINT32_MAX);
+    lua_pop(L, 1);
+  }
+  o->listener.allow = uids;
+  o->listener.allow_count = (size_t)n;
+}
+
+static void read_authkey(const Reader *r, lmp_Options *o) {
+  o->listener.connection.authkey = read_string(r);
+  o->listener.connection.has_authkey = true;
+  lua_pushvalue(r->L, -1); /* the table may lose it while we use it */
+}
+
+static void read_backlog(const Reader *r, lmp_Options *o) {
+  o->listener.socket.backlog = (int)read_integer(r, 0, INT_MAX);
+}
+
+static void read_digest(const Reader *r, lmp_Options *o) {
+  o->listener.connection.policy.challenge = lmp_checkdigest(r->L, -1, r->arg);
+}
+
+static void read_digests(const Reader *r, lmp_Options *o) {
+  o->listener.connection.policy.accepted = lmp_checkdigests(r->L, -1, r->arg);
+}
+
+static void read_family(const Reader *r, lmp_Options *o) {
+  o->family = mproc_family_find(read_string(r));
+  if (o->family == MPROC_FAMILY_NONE) {
+    lua_pushfstring(r->L, "family '%s' is not recognized",
+                    lua_tostring(r->L, -1));
+    luaL_argerror(r->L, r->arg, lua_tostring(r->L, -1));
+  }
+  lmp_checkfamily(r->L, r->arg, o->family);
+}
+
+static void read_keepalive(const Reader *r, lmp_Options *o) {
+  o->listener.connection.keepalive = read_seconds(r);
+}
+
+static void read_max_message(const Reader *r, lmp_Options *o) {
+  o->listener.connection.max_message =
+      (uint64_t)read_integer(r, 0, LUA_MAXINTEGER);
+}
+
+static void read_mode(const Reader *r, lmp_Options *o) {
+  o->listener.socket.mode = (int)read_integer(r, 0, 07777);
+}
+
+static void read_nonblocking(const Reader *r, lmp_Options *o) {
+  o->nonblocking = read_boolean(r);
+}
+
+static void read_readahead(const Reader *r, lmp_Options *o) {
+  o->listener.connection.readahead = read_boolean(r);
+}
+
+static void read_retry(const Reader *r, lmp_Options *o) {
+  o->dial.retry = read_boolean(r);
+}
+
+static void read_reuse(const Reader *r, lmp_Options *o) {
+  o->listener.socket.reuse = read_boolean(r);
+}
+
+static void read_timeout(const Reader *r, lmp_Options *o) {
+  o->dial.timeout = o->listener.timeout = read_seconds(r);
+}
+
+typedef struct Option {
+  const char *name;
+  int whose; /* LMP_FOR_... bits */
+  void (*read)(const Reader *r, lmp_Options *o);
+} Option;
+
+#define BOTH (LMP_FOR_LISTENER | LMP_FOR_CLIENT)
+#define OPEN (BOTH | LMP_FOR_ADOPTED)
+#define KEYED (BOTH | LMP_FOR_HANDSHAKE)
+
+static const Option options[] = {
+    {"allow", LMP_FOR_LISTENER, read_allow},
+    {"authkey", BOTH, read_authkey},
+    {"backlog", LMP_FOR_LISTENER, read_backlog},
+    {"digest", KEYED, read_digest},
+    {"digests", KEYED, read_digests},
+    {"family", BOTH, read_family},
+    {"keepalive", BOTH, read_keepalive},
+    {"max_message", OPEN, read_max_message},
+    {"mode", LMP_FOR_LISTENER, read_mode},
+    {"nonblocking", LMP_FOR_CLIENT, read_nonblocking},
+    {"readahead", OPEN, read_readahead},
+    {"retry", LMP_FOR_CLIENT, read_retry},
+    {"reuse", LMP_FOR_LISTENER, read_reuse},
+    {"timeout", BOTH, read_timeout},
+};
+
+#define OPTION_COUNT (sizeof options / sizeof options[0])
+
+static const Option *find_option(const char *name, int whose) {
+  for (size_t i = 0; i < OPTION_COUNT; i++) {
+    if ((options[i].whose & whose) != 0 && strcmp(options[i].name, name) == 0)
+      return &options[i];
+  }
+  return NULL;
+}
+
+/* Misuse, should the table at 'idx' have a key that is no option. */
+static void check_keys(lua_State *L, int idx, int whose) {
+  lua_pushnil(L);
+  while (lua_next(L, idx) != 0) {
+    lua_pop(L, 1);
+    if (lua_type(L, -1) != LUA_TSTRING ||
+        find_option(lua_tostring(L, -1), whose) == NULL) {
+      const char *name = luaL_tolstring(L, -1, NULL);
+      lua_pushfstring(L, "unknown option '%s'", name);
+      luaL_argerror(L, idx, lua_tostring(L, -1));
+    }
+  }
+}
+
+static void set_defaults(lmp_Options *o, int whose) {
+  memset(o, 0, sizeof *o);
+  o->listener.connection = mproc_connection_defaults;
+  o->listener.connection.readahead = whose != LMP_FOR_ADOPTED;
+  o->listener.socket.backlog = 1; /* Python's default */
+  o->listener.socket.mode = -1;
+  o->listener.timeout = MPROC_HANDSHAKE_SECONDS;
+  o->dial.timeout = -1;
+}
+
+void lmp_checkoptions(lua_State *L, int idx, int whose, lmp_Options *o) {
+  set_defaults(o, whose);
+  if (lua_isnoneornil(L, idx))
+    return;
+  if (lua_type(L, idx) != LUA_TTABLE)
+    luaL_typeerror(L, idx, "table of options");
+  luaL_checkstack(L, 2 * (int)OPTION_COUNT + 10, "too many options");
+  check_keys(L, idx, whose);
+  for (size_t i = 0; i < OPTION_COUNT; i++) {
+    const Option *option = &options[i];
+    Reader r = {L, idx, option->name};
+    if ((option->whose & whose) == 0)
+      continue;
+    lua_pushstring(L, option->name);
+    if (lua_rawget(L, idx) == LUA_TNIL)
+      lua_pop(L, 1);
+    else
+      option->read(&r, o); /* stays: 'o' may point into it */
+  }
+}

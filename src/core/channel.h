@@ -1,0 +1,87 @@
+/*
+** channel.h: whole messages over one handle, without blocking.
+**
+** Two kinds exist or will: a byte stream with length frames (sockets and POSIX
+** pipes; channel_stream.c), and a message-mode named pipe (Windows), where the
+** system keeps the boundaries and a transfer that has begun borrows memory
+** until it ends. The interface is drawn so that both fit, and nothing above it
+** knows which one it holds.
+**
+** At most one outgoing message is held: a message that has begun to leave.
+** Its bytes stay the caller's, who keeps them unchanged until the channel does
+** not hold it any more or is freed.
+*/
+#ifndef MPROC_CHANNEL_H
+#define MPROC_CHANNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/bytes.h"
+#include "core/platform.h"
+#include "core/status.h"
+
+typedef struct mproc_channel mproc_channel;
+
+typedef struct mproc_channel_ops {
+  /*
+  ** Begins to send; only while nothing is held.
+  ** OK: accepted. If 'holds' now says so, part of it still has to be flushed.
+  ** AGAIN: not one byte has left, nothing is held. Other: the peer is gone.
+  */
+  mproc_status (*send)(mproc_channel *c, mproc_view message);
+
+  /* Sends on. OK: nothing is held any more. AGAIN. Other: it is given up. */
+  mproc_status (*flush)(mproc_channel *c);
+
+  /* Whether a message has left in part. */
+  bool (*holds)(const mproc_channel *c);
+
+  /*
+  ** OK: '*message' is the next one, and stays so until 'pop'.
+  ** AGAIN: it is not all here; what is, is kept. Also when much has come and
+  ** more may be there at once, so that one peer cannot keep the caller.
+  ** BAD_LENGTH: over 'max' or malformed; the stream has lost its place.
+  ** EOF, EOF_IN_MESSAGE, a system error. NOMEM: nothing is lost, call again.
+  */
+  mproc_status (*recv)(mproc_channel *c, uint64_t max, mproc_view *message);
+
+  /* Drops the message that 'recv' gave. */
+  void (*pop)(mproc_channel *c);
+
+  /*
+  ** OK: 'recv' would not say AGAIN. AGAIN: it would. 'readable': whether the
+  ** handle was found readable since the last call; without it no system call
+  ** is made. A failure it meets is kept for 'recv'.
+  */
+  mproc_status (*ready)(mproc_channel *c, uint64_t max, bool readable);
+
+  /* Whether bytes of incoming messages are held here, not in the system. */
+  bool (*buffers)(const mproc_channel *c);
+
+  /* The handle to wait for: MPROC_READ for 'recv', MPROC_WRITE for 'flush'. */
+  mproc_handle (*handle)(const mproc_channel *c);
+
+  /* Frees the channel and gives its handle up, not closed, to the caller. */
+  mproc_handle (*detach)(mproc_channel *c);
+
+  /* Frees the channel and closes its handle. */
+  void (*free)(mproc_channel *c);
+} mproc_channel_ops;
+
+/* The common head of every channel. */
+struct mproc_channel {
+  const mproc_channel_ops *ops;
+};
+
+/*
+** A new channel of frames (frame.h) over a stream. OK: '*c' owns 'h'; not OK
+** (NOMEM, a system error such as EBADF): 'h' stays the caller's.
+** 'readahead': it may take bytes past the message that was asked for; without
+** it, it never takes a byte of the next message, and none at all in 'ready'
+** unless part of a message is here already. 'a' must outlive the channel.
+*/
+mproc_status mproc_channel_stream(const mproc_allocator *a, mproc_handle h,
+                                  bool readahead, mproc_channel **c);
+
+#endif

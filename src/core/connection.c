@@ -1,0 +1,427 @@
+/*
+** connection.c: the steps that lead to an open connection, and its messages.
+*/
+#include "core/connection.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "core/channel.h"
+#include "core/dialer.h"
+
+typedef enum State { CONNECTING, HANDSHAKING, OPEN, FAILED } State;
+
+/* A handshake under way; freed, and wiped, when it ends. */
+typedef struct Greeting {
+  mproc_handshake machine;
+  mproc_status outcome; /* AGAIN: more messages are to come */
+  mproc_view unsent;    /* what the channel has not taken yet; in 'machine' */
+  bool begun;
+  size_t key_size;
+  uint8_t key[1]; /* key_size bytes */
+} Greeting;
+
+struct mproc_connection {
+  mproc_context *ctx;
+  mproc_channel *channel; /* NULL while connecting and once it is closed */
+  mproc_dialer *dialer;   /* only while connecting */
+  Greeting *greeting;     /* only until the handshake has ended */
+  mproc_time deadline;    /* of connecting and handshake */
+  uint64_t max_message;
+  uint64_t received;    /* messages popped */
+  mproc_status failure; /* why FAILED */
+  float keepalive;      /* seconds; used once, when connected */
+  uint8_t state;
+  bool readable;
+  bool writable;
+  bool readahead;
+  bool lost_place;   /* a length was bad: nothing can be read any more */
+  bool may_be_asked; /* a client without key, before its first message */
+};
+
+const mproc_connection_options mproc_connection_defaults = {
+    true,       true,      false,
+    false,      {NULL, 0}, {MPROC_SHA256, MPROC_DIGESTS_ALL},
+    UINT64_MAX, 0};
+
+/* ---- the handshake's part ---- */
+
+static size_t greeting_size(size_t key_size) {
+  return sizeof(Greeting) + key_size;
+}
+
+static void greeting_end(mproc_connection *c) {
+  Greeting *g = c->greeting;
+  if (g == NULL)
+    return;
+  c->greeting = NULL;
+  mproc_handshake_end(&g->machine);
+  mproc_digest_wipe(g->key, g->key_size);
+  mproc_free(&c->ctx->allocator, g, greeting_size(g->key_size));
+}
+
+static mproc_status greeting_begin(mproc_connection *c,
+                                   mproc_handshake_role role,
+                                   const mproc_connection_options *o) {
+  uint8_t nonce[MPROC_HANDSHAKE_NONCE];
+  mproc_crypto *crypto;
+  Greeting *g;
+  mproc_status st = mproc_context_crypto(c->ctx, &crypto);
+  if (st == MPROC_OK)
+    st = mproc_digest_random(nonce, sizeof nonce);
+  if (st != MPROC_OK)
+    return st;
+  g = (Greeting *)mproc_alloc(&c->ctx->allocator,
+                              greeting_size(o->authkey.size));
+  if (g == NULL)
+    return MPROC_NOMEM;
+  mproc_handshake_begin(&g->machine, crypto, role, o->policy, nonce);
+  mproc_digest_wipe(nonce, sizeof nonce);
+  g->outcome = MPROC_AGAIN;
+  g->key_size = o->authkey.size;
+  if (g->key_size > 0)
+    memcpy(g->key, o->authkey.data, g->key_size);
+  c->greeting = g;
+  return MPROC_OK;
+}
+
+/* Has the machine's last message on its way, or says AGAIN. */
+static mproc_status greeting_send(mproc_connection *c) {
+  Greeting *g = c->greeting;
+  mproc_channel *ch = c->channel;
+  if (g->unsent.size > 0) {
+    mproc_status st = ch->ops->send(ch, g->unsent);
+    if (st != MPROC_OK)
+      return st;
+    g->unsent.size = 0;
+  }
+  return ch->ops->flush(ch);
+}
+
+/* Feeds the machine the message that it waits for, once that is here. */
+static mproc_status greeting_turn(mproc_connection *c) {
+  Greeting *g = c->greeting;
+  mproc_channel *ch = c->channel;
+  mproc_view key = {g->key, g->key_size};
+  mproc_view in = {NULL, 0};
+  mproc_status st;
+  if (!g->begun) {
+    g->begun = true;
+    g->outcome = mproc_handshake_next(&g->machine, key, NULL, &g->unsent);
+    return MPROC_OK;
+  }
+  st = ch->ops->recv(ch, MPROC_HANDSHAKE_MESSAGE_MAX, &in);
+  if (st == MPROC_OK) {
+    g->outcome = mproc_handshake_next(&g->machine, key, &in, &g->unsent);
+    ch->ops->pop(ch);
+  } else if (st == MPROC_BAD_LENGTH) {
+    in.size = MPROC_HANDSHAKE_MESSAGE_MAX + 1; /* it says so to the peer */
+    g->outcome = mproc_handshake_next(&g->machine, key, &in, &g->unsent);
+    st = MPROC_OK;
+  }
+  return st;
+}
+
+static mproc_status handshake_step(mproc_connection *c) {
+  Greeting *g = c->greeting;
+  mproc_status st = MPROC_OK;
+  if (g == NULL)
+    return MPROC_OK;
+  while (st == MPROC_OK) {
+    st = greeting_send(c);
+    if (st == MPROC_OK && g->outcome != MPROC_AGAIN) {
+      st = g->outcome;
+      break;
+    }
+    if (st == MPROC_OK)
+      st = greeting_turn(c);
+  }
+  /* A peer that left before it could read our #FAILURE# has failed no less. */
+  if (st != MPROC_AGAIN && st != MPROC_NOMEM && g->outcome != MPROC_AGAIN)
+    st = g->outcome;
+  if (st == MPROC_OK)
+    greeting_end(c);
+  return st;
+}
+
+/* ---- the steps ---- */
+
+static mproc_status open_channel(mproc_connection *c, mproc_handle h) {
+  mproc_status st =
+      mproc_channel_stream(&c->ctx->allocator, h, c->readahead, &c->channel);
+  if (st == MPROC_OK)
+    mproc_os_tune(h, (double)c->keepalive);
+  return st;
+}
+
+static mproc_status connecting_step(mproc_connection *c) {
+  mproc_handle h = MPROC_NO_HANDLE;
+  mproc_time now = mproc_os_now();
+  mproc_status st = mproc_dialer_step(c->dialer, now, &h);
+  if (st != MPROC_OK)
+    return st;
+  mproc_dialer_free(c->dialer);
+  c->dialer = NULL;
+  st = open_channel(c, h);
+  if (st != MPROC_OK)
+    mproc_os_close(h);
+  if (c->deadline == MPROC_NEVER && c->greeting != NULL)
+    c->deadline = mproc_deadline_after(now, MPROC_HANDSHAKE_SECONDS);
+  return st;
+}
+
+static void close_channel(mproc_connection *c) {
+  mproc_channel *ch = c->channel;
+  c->channel = NULL;
+  if (ch != NULL)
+    ch->ops->free(ch);
+}
+
+static mproc_status fail(mproc_connection *c, mproc_status st) {
+  c->state = FAILED;
+  c->failure = st;
+  mproc_dialer_free(c->dialer);
+  c->dialer = NULL;
+  close_channel(c); /* before the greeting, whose bytes it may hold */
+  greeting_end(c);
+  return st;
+}
+
+/* What a connection that is not open by its deadline has failed of. */
+static mproc_status lateness(const mproc_connection *c) {
+  if (c->state == CONNECTING)
+    return MPROC_TIMEOUT;
+  if (mproc_handshake_unanswered(&c->greeting->machine))
+    return MPROC_AUTH_SILENT;
+  return MPROC_AUTH_STALLED;
+}
+
+mproc_status mproc_connection_step(mproc_connection *c) {
+  mproc_status st = c->state == FAILED ? c->failure : MPROC_OK;
+  while (st == MPROC_OK && c->state != OPEN) {
+    st = c->state == CONNECTING ? connecting_step(c) : handshake_step(c);
+    if (st == MPROC_OK)
+      c->state++;
+  }
+  if (c->state == OPEN || c->state == FAILED)
+    return st;
+  if (st == MPROC_AGAIN && mproc_os_now() >= c->deadline)
+    return fail(c, lateness(c));
+  if (st == MPROC_AGAIN || (st == MPROC_NOMEM && c->channel != NULL))
+    return st;
+  return fail(c, st);
+}
+
+void mproc_connection_postpone(mproc_connection *c, mproc_time by) {
+  if (c->deadline != MPROC_NEVER)
+    c->deadline += by;
+}
+
+/* ---- making one ---- */
+
+static mproc_connection *new_connection(mproc_context *ctx,
+                                        const mproc_connection_options *o) {
+  mproc_connection *c =
+      (mproc_connection *)mproc_alloc(&ctx->allocator, sizeof *c);
+  if (c == NULL)
+    return NULL;
+  c->ctx = ctx;
+  c->deadline = MPROC_NEVER;
+  c->max_message = o->max_message;
+  c->keepalive = (float)o->keepalive;
+  c->readable = o->readable;
+  c->writable = o->writable;
+  c->readahead = o->readahead;
+  c->state = HANDSHAKING; /* which is over at once where there is no key */
+  return c;
+}
+
+mproc_status mproc_connection_adopt(mproc_context *ctx, mproc_handle h,
+                                    const mproc_connection_options *o,
+                                    mproc_connection **out) {
+  mproc_connection *c = new_connection(ctx, o);
+  mproc_status st;
+  if (c == NULL)
+    return MPROC_NOMEM;
+  st = mproc_channel_stream(&ctx->allocator, h, o->readahead, &c->channel);
+  if (st != MPROC_OK) {
+    mproc_connection_free(c);
+    return st;
+  }
+  c->state = OPEN;
+  *out = c;
+  return MPROC_OK;
+}
+
+mproc_status mproc_connection_greet(mproc_context *ctx, mproc_handle h,
+                                    const mproc_connection_options *o,
+                                    mproc_time deadline,
+                                    mproc_connection **out) {
+  mproc_connection *c = new_connection(ctx, o);
+  mproc_status st = MPROC_OK;
+  if (c == NULL)
+    return MPROC_NOMEM;
+  c->deadline = deadline;
+  if (o->has_authkey)
+    st = greeting_begin(c, MPROC_LISTENER_ROLE, o);
+  if (st == MPROC_OK)
+    st = open_channel(c, h);
+  if (st != MPROC_OK) {
+    mproc_connection_free(c);
+    return st;
+  }
+  *out = c;
+  return MPROC_OK;
+}
+
+mproc_status mproc_connection_dial(mproc_context *ctx, const mproc_address *to,
+                                   const mproc_connection_options *o,
+                                   const mproc_dial_options *dial,
+                                   mproc_connection **out) {
+  mproc_connection *c = new_connection(ctx, o);
+  mproc_status st = MPROC_OK;
+  if (c == NULL)
+    return MPROC_NOMEM;
+  c->state = CONNECTING;
+  c->may_be_asked = !o->has_authkey;
+  if (dial->timeout >= 0)
+    c->deadline = mproc_deadline_after(mproc_os_now(), dial->timeout);
+  if (o->has_authkey)
+    st = greeting_begin(c, MPROC_CLIENT_ROLE, o);
+  if (st == MPROC_OK)
+    st = mproc_dialer_new(&ctx->allocator, to, dial->retry, &c->dialer);
+  if (st != MPROC_OK) {
+    mproc_connection_free(c);
+    return st;
+  }
+  *out = c;
+  return MPROC_OK;
+}
+
+/* ---- messages ---- */
+
+mproc_status mproc_connection_send(mproc_connection *c, mproc_view message) {
+  assert(c->state == OPEN && c->channel != NULL);
+  return c->channel->ops->send(c->channel, message);
+}
+
+mproc_status mproc_connection_flush(mproc_connection *c) {
+  return c->channel == NULL ? MPROC_OK : c->channel->ops->flush(c->channel);
+}
+
+bool mproc_connection_holds(const mproc_connection *c) {
+  /* what a handshake holds is its own affair */
+  return c->state == OPEN && c->channel != NULL &&
+         c->channel->ops->holds(c->channel);
+}
+
+/* The stream has lost its place (CPython, _bad_message_length). */
+static mproc_status bad_length(mproc_connection *c) {
+  c->lost_place = true;
+  if (c->writable)
+    c->readable = false;
+  else
+    close_channel(c);
+  return MPROC_BAD_LENGTH;
+}
+
+mproc_status mproc_connection_recv(mproc_connection *c, uint64_t max,
+                                   mproc_view *message) {
+  mproc_status st;
+  if (c->lost_place)
+    return MPROC_BAD_LENGTH;
+  assert(c->state == OPEN && c->channel != NULL);
+  if (max > c->max_message)
+    max = c->max_message;
+  st = c->channel->ops->recv(c->channel, max, message);
+  if (st == MPROC_BAD_LENGTH)
+    return bad_length(c);
+  if (st == MPROC_OK && c->may_be_asked &&
+      mproc_handshake_is_challenge(*message))
+    return MPROC_AUTH_UNASKED;
+  return st;
+}
+
+void mproc_connection_pop(mproc_connection *c) {
+  c->may_be_asked = false;
+  c->received++;
+  c->channel->ops->pop(c->channel);
+}
+
+uint64_t mproc_connection_received(const mproc_connection *c) {
+  return c->received;
+}
+
+mproc_status mproc_connection_ready(mproc_connection *c, bool readable) {
+  mproc_status st = mproc_connection_step(c);
+  if (st != MPROC_OK)
+    return st == MPROC_AGAIN || st == MPROC_NOMEM ? st : MPROC_OK;
+  if (c->lost_place)
+    return MPROC_OK;
+  return c->channel->ops->ready(c->channel, c->max_message, readable);
+}
+
+bool mproc_connection_buffers(const mproc_connection *c) {
+  return c->channel != NULL && c->channel->ops->buffers(c->channel);
+}
+
+void mproc_connection_want(const mproc_connection *c, uint8_t events,
+                           mproc_pollitem *item, mproc_time *wake) {
+  item->handle = mproc_connection_handle(c);
+  item->events = events;
+  item->ready = 0;
+  *wake = MPROC_NEVER;
+  if (c->state == CONNECTING) {
+    item->handle = mproc_dialer_want(c->dialer, wake);
+    item->events = MPROC_WRITE;
+  } else if (c->state == HANDSHAKING && c->channel != NULL) {
+    bool sending = c->greeting != NULL && (c->greeting->unsent.size > 0 ||
+                                           c->channel->ops->holds(c->channel));
+    item->events = sending ? MPROC_WRITE : MPROC_READ;
+  }
+  if (c->state < OPEN)
+    *wake = mproc_deadline_min(*wake, c->deadline);
+}
+
+/* ---- what it is, and its end ---- */
+
+bool mproc_connection_is_open(const mproc_connection *c) {
+  return c->state == OPEN;
+}
+
+bool mproc_connection_is_closed(const mproc_connection *c) {
+  return c->state >= OPEN && c->channel == NULL;
+}
+
+bool mproc_connection_is_readable(const mproc_connection *c) {
+  return c->readable;
+}
+
+bool mproc_connection_is_writable(const mproc_connection *c) {
+  return c->writable;
+}
+
+mproc_handle mproc_connection_handle(const mproc_connection *c) {
+  if (c->channel == NULL)
+    return MPROC_NO_HANDLE;
+  return c->channel->ops->handle(c->channel);
+}
+
+mproc_handle mproc_connection_detach(mproc_connection *c) {
+  mproc_channel *ch = c->channel;
+  mproc_handle h = MPROC_NO_HANDLE;
+  c->channel = NULL;
+  if (ch != NULL)
+    h = ch->ops->detach(ch);
+  mproc_connection_free(c);
+  return h;
+}
+
+void mproc_connection_free(mproc_connection *c) {
+  if (c == NULL)
+    return;
+  mproc_dialer_free(c->dialer);
+  close_channel(c);
+  greeting_end(c);
+  mproc_free(&c->ctx->allocator, c, sizeof *c);
+}

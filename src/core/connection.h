@@ -1,0 +1,149 @@
+/*
+** connection.h: one end of a conversation in whole messages, from dialling or
+** being accepted, through the handshake, to its end:
+**
+**   CONNECTING -> HANDSHAKING -> OPEN      (or FAILED from any of them)
+**
+** Nothing here blocks. What cannot go on says AGAIN, mproc_connection_want
+** tells what for, and the same call goes on later. Whoever blocks does so
+** between the two.
+*/
+#ifndef MPROC_CONNECTION_H
+#define MPROC_CONNECTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/address.h"
+#include "core/bytes.h"
+#include "core/context.h"
+#include "core/deadline.h"
+#include "core/handshake.h"
+#include "core/platform.h"
+#include "core/status.h"
+
+/* Seconds for the handshake where nobody says (CPython, CONNECTION_TIMEOUT). */
+#define MPROC_HANDSHAKE_SECONDS 20.0
+
+/* What a user may say about a connection. */
+typedef struct mproc_connection_options {
+  bool readable;
+  bool writable;
+  bool readahead;     /* may take bytes past the message asked for */
+  bool has_authkey;   /* false: no handshake; an empty key is a key */
+  mproc_view authkey; /* copied, and wiped when the handshake ends */
+  mproc_handshake_policy policy;
+  uint64_t max_message; /* bytes; UINT64_MAX: no limit */
+  double keepalive;     /* seconds; 0: off */
+} mproc_connection_options;
+
+/* Readable and writable, no key, no limit, all digests, no read-ahead. */
+extern const mproc_connection_options mproc_connection_defaults;
+
+typedef struct mproc_connection mproc_connection;
+
+/*
+** An open connection over 'h', which it owns from then on; no handshake.
+** NOMEM or a system error (EBADF): 'h' stays the caller's. In this and the
+** next two, 'ctx' must outlive '*c', which is the caller's to free.
+*/
+mproc_status mproc_connection_adopt(mproc_context *ctx, mproc_handle h,
+                                    const mproc_connection_options *o,
+                                    mproc_connection **c);
+
+/*
+** The listener's side over an accepted 'h': the handshake is to be done by
+** 'deadline'. Errors as in mproc_connection_adopt.
+*/
+mproc_status mproc_connection_greet(mproc_context *ctx, mproc_handle h,
+                                    const mproc_connection_options *o,
+                                    mproc_time deadline, mproc_connection **c);
+
+/* What a client may say beyond that. */
+typedef struct mproc_dial_options {
+  bool retry;     /* try again while no one is listening */
+  double timeout; /* seconds for connecting and handshake together; below 0:
+                     no limit, then MPROC_HANDSHAKE_SECONDS for the latter */
+} mproc_dial_options;
+
+/*
+** The client's side: connects to 'to'. Fails at once only for NOMEM and what
+** mproc_os_resolve says; all else is told by mproc_connection_step.
+*/
+mproc_status mproc_connection_dial(mproc_context *ctx, const mproc_address *to,
+                                   const mproc_connection_options *o,
+                                   const mproc_dial_options *dial,
+                                   mproc_connection **c);
+
+/*
+** Goes on towards OPEN. OK: it is open. AGAIN. NOMEM: nothing is lost, call
+** again. Other: it has failed for good, its handle is closed, and this answer
+** stays: TIMEOUT (connecting), AUTH_SILENT, AUTH_STALLED, AUTH_..., EOF, ….
+*/
+mproc_status mproc_connection_step(mproc_connection *c);
+
+/* Moves the deadline of a handshake by 'by' nanoseconds. */
+void mproc_connection_postpone(mproc_connection *c, mproc_time by);
+
+/*
+** Begins to send; the connection is open and holds nothing. Statuses and the
+** life of 'message' as in mproc_channel_ops.send.
+*/
+mproc_status mproc_connection_send(mproc_connection *c, mproc_view message);
+mproc_status mproc_connection_flush(mproc_connection *c);
+bool mproc_connection_holds(const mproc_connection *c);
+
+/*
+** The next message, of at most 'max' bytes and at most the connection's
+** max_message; '*message' lives until mproc_connection_pop. The connection is
+** open. Statuses as in mproc_channel_ops.recv. After BAD_LENGTH it is not
+** readable any more, closed if it was read-only, and every call says
+** BAD_LENGTH again. AUTH_UNASKED: the first message that came is a listener's
+** challenge and there is no key; '*message' is it.
+*/
+mproc_status mproc_connection_recv(mproc_connection *c, uint64_t max,
+                                   mproc_view *message);
+
+/*
+** Drops the message. The count of those that were tells a caller who did
+** something in between whether the message is still the same.
+*/
+void mproc_connection_pop(mproc_connection *c);
+uint64_t mproc_connection_received(const mproc_connection *c);
+
+/*
+** OK: a receive would not say AGAIN (also: a client's failure to connect).
+** AGAIN: it would. 'readable' as in mproc_channel_ops.ready.
+*/
+mproc_status mproc_connection_ready(mproc_connection *c, bool readable);
+
+/* Whether bytes that came are held here, and not in the system. */
+bool mproc_connection_buffers(const mproc_connection *c);
+
+/*
+** What a connection that said AGAIN waits for. 'events' is MPROC_READ for a
+** receive, MPROC_WRITE for a send or flush; while it is not open, what
+** mproc_connection_step waits for is asked instead. '*wake': when to call
+** again in any case.
+*/
+void mproc_connection_want(const mproc_connection *c, uint8_t events,
+                           mproc_pollitem *item, mproc_time *wake);
+
+/* Whether mproc_connection_step has come to OK. */
+bool mproc_connection_is_open(const mproc_connection *c);
+
+/* Whether it has a handle; false once it failed or was read to its ruin. */
+bool mproc_connection_is_closed(const mproc_connection *c);
+bool mproc_connection_is_readable(const mproc_connection *c);
+bool mproc_connection_is_writable(const mproc_connection *c);
+
+/* Its handle, still its own; MPROC_NO_HANDLE while connecting or closed. */
+mproc_handle mproc_connection_handle(const mproc_connection *c);
+
+/* Frees it and gives its handle up to the caller. */
+mproc_handle mproc_connection_detach(mproc_connection *c);
+
+/* Frees it, closes its handle, wipes its secrets. NULL is fine. */
+void mproc_connection_free(mproc_connection *c);
+
+#endif

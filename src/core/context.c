@@ -1,0 +1,20 @@
+/*
+** context.c: makes the shared digests on demand.
+*/
+#include "core/context.h"
+
+mproc_status mproc_context_crypto(mproc_context *ctx, mproc_crypto **crypto) {
+  if (ctx->crypto == NULL) {
+    ctx->crypto = mproc_crypto_new(&ctx->allocator);
+    if (ctx->crypto == NULL)
+      return MPROC_NOMEM;
+  }
+  *crypto = ctx->crypto;
+  return MPROC_OK;
+}
+
+void mproc_context_close(mproc_context *ctx) {
+  if (ctx->crypto != NULL)
+    mproc_crypto_free(ctx->crypto, &ctx->allocator);
+  ctx->crypto = NULL;
+}

@@ -1,0 +1,28 @@
+/*
+** context.h: what the objects of one host (one Lua state) share: its allocator
+** and OpenSSL's digests. There is no other shared state, so two hosts in two
+** threads never meet.
+*/
+#ifndef MPROC_CONTEXT_H
+#define MPROC_CONTEXT_H
+
+#include "core/bytes.h"
+#include "core/digest.h"
+#include "core/status.h"
+
+/* Owned by the host; must outlive every object that was made with it. */
+typedef struct mproc_context {
+  mproc_allocator allocator;
+  mproc_crypto *crypto; /* NULL until an authkey is first used */
+} mproc_context;
+
+/*
+** OpenSSL's digests, made at the first call: a program without authkeys never
+** pays for them. NOMEM: OpenSSL has no HMAC to give. Owned by 'ctx'.
+*/
+mproc_status mproc_context_crypto(mproc_context *ctx, mproc_crypto **crypto);
+
+/* Frees what 'ctx' has made, not 'ctx' itself. */
+void mproc_context_close(mproc_context *ctx);
+
+#endif

@@ -1,0 +1,384 @@
+/*
+** listener.c: accepting, the pending handshakes, and the socket file.
+*/
+#include "core/listener.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* A peer keeps its place among the pending for this long at least. */
+#define FAIR_CHANCE MPROC_SECOND
+
+/* Peers that have ended and were not taken count apart from the pending. */
+#define PEERS_MAX (2 * MPROC_LISTENER_PENDING_MAX)
+
+/* A peer that was accepted and not taken yet. */
+typedef struct Peer {
+  mproc_connection *connection; /* NULL: it had to make room */
+  mproc_time since;             /* when it was accepted */
+  mproc_status status;          /* AGAIN: its handshake is under way */
+  bool has_address;
+  mproc_address address; /* asked at once: who has left has none */
+} Peer;
+
+struct mproc_listener {
+  mproc_context *ctx;
+  mproc_handle handle;
+  int64_t owner; /* the process that may unlink */
+  mproc_address address;
+  mproc_file_id file;
+  mproc_connection_options options; /* its key is 'key' */
+  double timeout;
+  uint8_t *key;    /* owned; NULL where there is none or it is empty */
+  uint32_t *allow; /* owned; NULL: anyone */
+  size_t allow_count;
+  mproc_time attended; /* when the last step ended */
+  bool watching;       /* somebody has waited since */
+  bool has_file;
+  bool has_private; /* the file's directory is ours, too */
+  bool has_last;
+  mproc_address last;
+  Peer *peers; /* owned; NULL before the first */
+  size_t capacity;
+  size_t count; /* peers; the first 'ended' of them can be taken, in order */
+  size_t ended;
+};
+
+/* ---- binding ---- */
+
+/* A copy of 'size' bytes; '*copy' is NULL where there are none. */
+static mproc_status copy_of(mproc_context *ctx, const void *p, size_t size,
+                            void **copy) {
+  *copy = NULL;
+  if (size == 0)
+    return MPROC_OK;
+  *copy = mproc_alloc(&ctx->allocator, size);
+  if (*copy == NULL)
+    return MPROC_NOMEM;
+  memcpy(*copy, p, size);
+  return MPROC_OK;
+}
+
+static mproc_status keep_options(mproc_listener *l,
+                                 const mproc_listener_options *o) {
+  void *key = NULL;
+  void *allow = NULL;
+  mproc_status st = copy_of(l->ctx, o->connection.authkey.data,
+                            o->connection.authkey.size, &key);
+  l->options = o->connection;
+  l->key = (uint8_t *)key;
+  l->options.authkey.data = l->key;
+  l->timeout = o->timeout;
+  if (st == MPROC_OK && o->allow != NULL) {
+    /* one more than needed, so that nobody at all is a list, too */
+    size_t size = (o->allow_count + 1) * sizeof *o->allow;
+    allow = mproc_alloc(&l->ctx->allocator, size);
+    st = allow == NULL ? MPROC_NOMEM : MPROC_OK;
+  }
+  if (allow != NULL && o->allow_count > 0)
+    memcpy(allow, o->allow, o->allow_count * sizeof *o->allow);
+  l->allow = (uint32_t *)allow;
+  l->allow_count = o->allow_count;
+  return st;
+}
+
+static mproc_status fresh_address(mproc_listener *l, mproc_family family) {
+  mproc_address *a = &l->address;
+  mproc_status st = MPROC_OK;
+  if (family == MPROC_FAMILY_NONE)
+    family = mproc_os_default_family();
+  a->family = (uint8_t)family;
+  if (family == MPROC_AF_INET || family == MPROC_AF_INET6) {
+    const char *host = family == MPROC_AF_INET ? "localhost" : "::1";
+    a->size = (uint16_t)strlen(host);
+    memcpy(a->name, host, a->size);
+  } else {
+    st = mproc_os_private_path("listener", a->name, &a->size);
+    l->has_private = st == MPROC_OK;
+  }
+  return st;
+}
+
+/* Tries each of the address's meanings until one can be bound. */
+static mproc_status bind_first(mproc_listener *l,
+                               const mproc_listen_options *o) {
+  mproc_sockaddr at[8];
+  size_t n = 0;
+  mproc_status st = mproc_os_resolve(&l->address, true, at, 8, &n);
+  if (st != MPROC_OK)
+    return st;
+  for (size_t i = 0; i < n; i++) {
+    st = mproc_os_listen(&at[i], o, &l->handle);
+    if (st == MPROC_OK)
+      break;
+  }
+  return st;
+}
+
+static void remember_binding(mproc_listener *l) {
+  bool path = l->address.family == MPROC_AF_UNIX;
+  if (path && !mproc_address_is_abstract(&l->address))
+    l->has_file = mproc_os_file_id(l->address.name, &l->file);
+  else /* the port is known only now */
+    mproc_os_local_address(l->handle, &l->address);
+}
+
+mproc_status mproc_listener_new(mproc_context *ctx, const mproc_address *at,
+                                mproc_family family,
+                                const mproc_listener_options *o,
+                                mproc_listener **out) {
+  mproc_listener *l = (mproc_listener *)mproc_alloc(&ctx->allocator, sizeof *l);
+  mproc_status st;
+  if (l == NULL)
+    return MPROC_NOMEM;
+  l->ctx = ctx;
+  l->handle = MPROC_NO_HANDLE;
+  l->owner = mproc_os_pid();
+  st = keep_options(l, o);
+  if (st == MPROC_OK && at != NULL)
+    l->address = *at;
+  else if (st == MPROC_OK)
+    st = fresh_address(l, family);
+  if (st == MPROC_OK)
+    st = bind_first(l, &o->socket);
+  if (st != MPROC_OK) {
+    mproc_listener_free(l);
+    return st;
+  }
+  remember_binding(l);
+  l->attended = mproc_os_now();
+  *out = l;
+  return MPROC_OK;
+}
+
+/* ---- peers ---- */
+
+/* Peer 'i' has ended with 'st': it queues up behind those that ended before. */
+static void end_peer(mproc_listener *l, size_t i, mproc_status st) {
+  Peer p = l->peers[i];
+  p.status = st;
+  memmove(&l->peers[l->ended + 1], &l->peers[l->ended],
+          (i - l->ended) * sizeof l->peers[0]);
+  l->peers[l->ended++] = p;
+}
+
+/* Whether 'h' comes from a user who may connect. */
+static bool is_allowed(const mproc_listener *l, mproc_handle h) {
+  uint32_t uid;
+  if (l->allow == NULL)
+    return true;
+  if (!mproc_os_peer_user(h, &uid))
+    return false;
+  for (size_t i = 0; i < l->allow_count; i++) {
+    if (l->allow[i] == uid)
+      return true;
+  }
+  return false;
+}
+
+static size_t pending(const mproc_listener *l) {
+  return l->count - l->ended;
+}
+
+/* Makes a place for one more peer. */
+static mproc_status grow(mproc_listener *l) {
+  const mproc_allocator *a = &l->ctx->allocator;
+  size_t old = l->capacity * sizeof(Peer);
+  size_t capacity = l->capacity == 0 ? 1 : 2 * l->capacity;
+  void *peers;
+  if (l->count < l->capacity)
+    return MPROC_OK;
+  peers = a->resize(a->ud, l->peers, old, capacity * sizeof(Peer));
+  if (peers == NULL)
+    return MPROC_NOMEM;
+  l->peers = (Peer *)peers;
+  l->capacity = capacity;
+  return MPROC_OK;
+}
+
+/* Makes a pending peer of an accepted handle; not OK: 'h' stays as it was. */
+static mproc_status add_peer(mproc_listener *l, mproc_handle h,
+                             mproc_time now) {
+  mproc_connection_options o = l->options;
+  mproc_time deadline = mproc_deadline_after(now, l->timeout);
+  bool allowed = is_allowed(l, h);
+  mproc_status st = grow(l);
+  Peer p;
+  o.has_authkey = o.has_authkey && allowed; /* a stranger reads not a byte */
+  if (st == MPROC_OK)
+    st = mproc_connection_greet(l->ctx, h, &o, deadline, &p.connection);
+  if (st != MPROC_OK)
+    return st;
+  p.since = now;
+  p.status = MPROC_AGAIN;
+  p.has_address = mproc_os_peer_address(h, &p.address);
+  l->peers[l->count++] = p;
+  /* a first step at once: the challenge leaves, or there is none */
+  st = allowed ? mproc_connection_step(p.connection) : MPROC_AUTH_USER;
+  if (st != MPROC_AGAIN)
+    end_peer(l, l->count - 1, st);
+  return MPROC_OK;
+}
+
+/* When one more peer may be accepted; the oldest of a full house has its fair
+   chance first. */
+static mproc_time room_at(const mproc_listener *l) {
+  if (l->count >= PEERS_MAX)
+    return MPROC_NEVER;
+  if (pending(l) < MPROC_LISTENER_PENDING_MAX)
+    return 0;
+  return l->peers[l->ended].since + FAIR_CHANCE;
+}
+
+/* Of a full house, the peer that has been silent for longest goes. */
+static void make_room(mproc_listener *l) {
+  Peer *oldest = &l->peers[l->ended];
+  if (pending(l) < MPROC_LISTENER_PENDING_MAX)
+    return;
+  mproc_connection_free(oldest->connection);
+  oldest->connection = NULL;
+  end_peer(l, l->ended, MPROC_AUTH_STALLED);
+}
+
+static mproc_status accept_all(mproc_listener *l, mproc_time now) {
+  while (room_at(l) <= now) {
+    mproc_handle h = MPROC_NO_HANDLE;
+    mproc_status st;
+    /* Without a handshake whoever is accepted is done: the others may stay in
+       the backlog, where they cost no descriptor. */
+    if (!l->options.has_authkey && l->count > 0)
+      break;
+    st = mproc_os_accept(l->handle, &h);
+    if (st != MPROC_OK)
+      return st;
+    make_room(l);
+    st = add_peer(l, h, now);
+    if (st != MPROC_OK) {
+      mproc_os_close(h);
+      return st;
+    }
+  }
+  return MPROC_AGAIN;
+}
+
+static void step_peers(mproc_listener *l) {
+  for (size_t i = l->ended; i < l->count; i++) {
+    mproc_status st = mproc_connection_step(l->peers[i].connection);
+    if (st != MPROC_AGAIN)
+      end_peer(l, i, st);
+  }
+}
+
+/* The time in which nobody attended to the listener is not the peers' fault. */
+static void stop_the_clock(mproc_listener *l, mproc_time now) {
+  if (!l->watching) {
+    for (size_t i = l->ended; i < l->count; i++) {
+      mproc_connection_postpone(l->peers[i].connection, now - l->attended);
+      l->peers[i].since += now - l->attended;
+    }
+  }
+  l->watching = false;
+}
+
+mproc_status mproc_listener_step(mproc_listener *l) {
+  mproc_time now = mproc_os_now();
+  mproc_status st;
+  stop_the_clock(l, now);
+  step_peers(l);
+  st = accept_all(l, now);
+  l->attended = mproc_os_now();
+  return l->ended > 0 ? MPROC_OK : st;
+}
+
+bool mproc_listener_has(const mproc_listener *l) {
+  return l->ended > 0;
+}
+
+void mproc_listener_take(mproc_listener *l, mproc_accepted *a) {
+  Peer p;
+  assert(l->ended > 0);
+  p = l->peers[0];
+  l->ended--;
+  l->count--;
+  memmove(&l->peers[0], &l->peers[1], l->count * sizeof p);
+  a->status = p.status;
+  a->connection = p.status == MPROC_OK ? p.connection : NULL;
+  a->has_peer = p.has_address;
+  a->peer = p.address;
+  if (p.status != MPROC_OK) {
+    mproc_connection_free(p.connection);
+    return;
+  }
+  l->has_last = p.has_address;
+  l->last = p.address;
+}
+
+/* ---- waiting ---- */
+
+size_t mproc_listener_wants(const mproc_listener *l) {
+  return 1 + pending(l);
+}
+
+size_t mproc_listener_want(mproc_listener *l, mproc_pollitem *items, size_t max,
+                           mproc_time *wake) {
+  size_t n = 0;
+  mproc_time room = room_at(l);
+  bool has_room = room <= mproc_os_now();
+  l->watching = true;
+  *wake = has_room ? MPROC_NEVER : room;
+  if (has_room && max > 0) {
+    items[n].handle = l->handle;
+    items[n].events = MPROC_READ;
+    items[n++].ready = 0;
+  }
+  for (size_t i = l->ended; i < l->count && n < max; i++) {
+    mproc_time t;
+    mproc_connection_want(l->peers[i].connection, MPROC_READ, &items[n++], &t);
+    *wake = mproc_deadline_min(*wake, t);
+  }
+  return n;
+}
+
+/* ---- what it is, and its end ---- */
+
+const mproc_address *mproc_listener_address(const mproc_listener *l) {
+  return &l->address;
+}
+
+const mproc_address *mproc_listener_last_accepted(const mproc_listener *l) {
+  return l->has_last ? &l->last : NULL;
+}
+
+mproc_handle mproc_listener_handle(const mproc_listener *l) {
+  return l->handle;
+}
+
+static void remove_files(const mproc_listener *l) {
+  if (l->owner != mproc_os_pid())
+    return; /* a forked child: the socket is still its parent's */
+  if (l->has_file)
+    mproc_os_unlink_same(l->address.name, l->file);
+  if (l->has_private)
+    mproc_os_remove_private(l->address.name);
+}
+
+void mproc_listener_free(mproc_listener *l) {
+  const mproc_allocator *a;
+  if (l == NULL)
+    return;
+  a = &l->ctx->allocator;
+  for (size_t i = 0; i < l->count; i++)
+    mproc_connection_free(l->peers[i].connection);
+  if (l->handle != MPROC_NO_HANDLE)
+    mproc_os_close(l->handle);
+  remove_files(l);
+  if (l->peers != NULL)
+    mproc_free(a, l->peers, l->capacity * sizeof(Peer));
+  if (l->key != NULL) {
+    mproc_digest_wipe(l->key, l->options.authkey.size);
+    mproc_free(a, l->key, l->options.authkey.size);
+  }
+  if (l->allow != NULL)
+    mproc_free(a, l->allow, (l->allow_count + 1) * sizeof *l->allow);
+  mproc_free(a, l, sizeof *l);
+}

@@ -1,0 +1,96 @@
+/*
+** listener.h: a bound address whose peers are greeted side by side.
+**
+** Each peer that connects becomes a pending connection with a deadline of its
+** own; whichever ends its handshake first, well or badly, is taken first. So a
+** silent or slow peer delays nobody. A listener works only while somebody calls
+** mproc_listener_step; deadlines stand still in between.
+*/
+#ifndef MPROC_LISTENER_H
+#define MPROC_LISTENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/address.h"
+#include "core/connection.h"
+#include "core/context.h"
+#include "core/deadline.h"
+#include "core/platform.h"
+#include "core/status.h"
+
+/*
+** How many peers may be pending. Further ones wait in the system's backlog,
+** except that a peer which has had a second to speak makes room for a new one.
+*/
+#define MPROC_LISTENER_PENDING_MAX 128
+
+/* What a user may say about a listener. */
+typedef struct mproc_listener_options {
+  mproc_listen_options socket;
+  mproc_connection_options connection; /* the key is copied, wiped at the end */
+  double timeout;                      /* seconds for a handshake */
+  const uint32_t *allow; /* user ids of AF_UNIX peers; copied. NULL: anyone */
+  size_t allow_count;
+} mproc_listener_options;
+
+typedef struct mproc_listener mproc_listener;
+
+/*
+** Binds and listens. 'at' NULL: a fresh address of 'family' (NONE: the
+** platform's default): a socket file in a private directory, or port 0.
+** OK: '*l' is the caller's; 'ctx' must outlive it. Otherwise nothing is left:
+** NOMEM, PATH_TOO_LONG, a gai status, a system error (EADDRINUSE, EACCES, …).
+*/
+mproc_status mproc_listener_new(mproc_context *ctx, const mproc_address *at,
+                                mproc_family family,
+                                const mproc_listener_options *o,
+                                mproc_listener **l);
+
+/*
+** Accepts who has connected and goes on with every handshake. OK: somebody can
+** be taken. AGAIN: nobody. Other: the system cannot accept (EMFILE, …) or
+** NOMEM; the listener stands.
+*/
+mproc_status mproc_listener_step(mproc_listener *l);
+
+/* A peer whose handshake has ended. */
+typedef struct mproc_accepted {
+  mproc_status status;          /* how it ended */
+  mproc_connection *connection; /* the caller's; NULL unless 'status' is OK */
+  bool has_peer;                /* whether 'peer' is known */
+  mproc_address peer;
+} mproc_accepted;
+
+/* Whether somebody can be taken; no system call. */
+bool mproc_listener_has(const mproc_listener *l);
+
+/* Takes the one that ended first; only after mproc_listener_has. */
+void mproc_listener_take(mproc_listener *l, mproc_accepted *a);
+
+/*
+** What a listener that said AGAIN waits for: writes at most 'max' items, of
+** mproc_listener_wants(l), and returns how many; any of them ready, or
+** '*wake' come: step again.
+*/
+size_t mproc_listener_want(mproc_listener *l, mproc_pollitem *items, size_t max,
+                           mproc_time *wake);
+size_t mproc_listener_wants(const mproc_listener *l);
+
+/* The address as bound; lives as long as 'l'. */
+const mproc_address *mproc_listener_address(const mproc_listener *l);
+
+/* The address of the last peer that was taken well; NULL: none, or unnamed. */
+const mproc_address *mproc_listener_last_accepted(const mproc_listener *l);
+
+mproc_handle mproc_listener_handle(const mproc_listener *l);
+
+/*
+** Closes it and every pending peer, wipes its key, and unlinks its socket file
+** (and private directory) if this process made it and it is still the same.
+** NULL is fine.
+*/
+void mproc_listener_free(mproc_listener *l);
+
+#endif

@@ -1,0 +1,224 @@
+/*
+** platform.h: all that the core needs of an operating system. One folder under
+** src/platform implements it for each system; no other file of the core knows
+** which one it runs on.
+**
+** No call here blocks, but mproc_os_poll (which is how we wait) and
+** mproc_os_resolve (the system's resolver, which has no other way). A handle
+** that a call returns belongs to the caller and is close-on-exec.
+*/
+#ifndef MPROC_PLATFORM_H
+#define MPROC_PLATFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/address.h"
+#include "core/bytes.h"
+#include "core/deadline.h"
+#include "core/status.h"
+
+/* A descriptor. Wide enough for a Windows HANDLE or SOCKET. */
+typedef intptr_t mproc_handle;
+
+#define MPROC_NO_HANDLE ((mproc_handle)-1)
+
+/* ---- errors ---- */
+
+/* "ECONNREFUSED" for an errno value; NULL where it has no name here. */
+const char *mproc_os_errno_code(int os_errno);
+
+/*
+** The name of Python's exception for an errno value: OSError or the child of
+** it that PEP 3151 assigns ("ConnectionRefusedError").
+*/
+const char *mproc_os_errno_exception(int os_errno);
+
+/* The system's text for it, zero-terminated in 'out'. Returns 'out'. */
+const char *mproc_os_errno_text(int os_errno, char *out, size_t size);
+
+/* "EAI_NONAME" and the text, of a status made by mproc_status_gai. */
+const char *mproc_os_gai_code(mproc_status st);
+const char *mproc_os_gai_text(mproc_status st);
+
+/* Whether nobody listens (yet) at the address that gave 'st': retry may help. */
+bool mproc_os_is_unheard(mproc_status st);
+
+/* Whether connecting failed only because the listener's backlog is full. */
+bool mproc_os_is_backlog_full(mproc_status st);
+
+/* ---- time and process ---- */
+
+/* Now, on a monotonic clock (clock_gettime(2), CLOCK_MONOTONIC). */
+mproc_time mproc_os_now(void);
+
+/* The id of this process: what tells a forked child from its parent. */
+int64_t mproc_os_pid(void);
+
+/* ---- waiting ---- */
+
+enum { MPROC_READ = 1, MPROC_WRITE = 2 };
+
+/* One handle to wait for. */
+typedef struct mproc_pollitem {
+  mproc_handle handle; /* MPROC_NO_HANDLE: none, never ready */
+  uint8_t events;      /* MPROC_READ | MPROC_WRITE: what for */
+  uint8_t ready;       /* out: what would not block; an error or a hang-up
+                          counts as all that was asked for */
+} mproc_pollitem;
+
+/*
+** Waits until a handle is ready, 'deadline' has passed or a signal came. One
+** system call. 'scratch' has room for mproc_os_poll_scratch(n) bytes, aligned
+** for any type (NULL: allowed up to 8 items).
+** OK: at least one is ready. AGAIN: the time is up, none is. INTERRUPTED: a
+** signal handler ran; nothing is known of the items. A handle that is not
+** open counts as ready: using it will tell.
+*/
+mproc_status mproc_os_poll(mproc_pollitem *items, size_t n, mproc_time deadline,
+                           void *scratch);
+size_t mproc_os_poll_scratch(size_t n);
+
+/* ---- bytes over a handle ---- */
+
+/* What a handle is, as far as reading and writing differ. */
+typedef enum mproc_handle_kind {
+  MPROC_SOCKET, /* a stream socket */
+  MPROC_FILE    /* a pipe, FIFO, terminal …: whatever else can be polled */
+} mproc_handle_kind;
+
+/* Tells what 'h' is. A system error: it is not open, say. */
+mproc_status mproc_os_kind(mproc_handle h, mproc_handle_kind *kind);
+
+/*
+** Reads up to 'size' (> 0) bytes, without blocking and without changing the
+** handle's own blocking mode, which other processes may share.
+** OK: '*got' > 0 of them came. EOF: the other end is closed. AGAIN: none yet.
+*/
+mproc_status mproc_os_read(mproc_handle h, mproc_handle_kind kind, void *out,
+                           size_t size, size_t *got);
+
+/*
+** Writes as much of 'a' and then 'b' as goes without blocking; at least one is
+** not empty. SIGPIPE is never raised. OK: '*put' > 0 bytes went. AGAIN: none.
+*/
+mproc_status mproc_os_write(mproc_handle h, mproc_handle_kind kind,
+                            mproc_view a, mproc_view b, size_t *put);
+
+/* Closes it. Errors are of no use to anyone and not told. */
+void mproc_os_close(mproc_handle h);
+
+/* Two connected stream sockets; or the two ends of a pipe, [0] to read from. */
+mproc_status mproc_os_socketpair(mproc_handle h[2]);
+mproc_status mproc_os_pipe(mproc_handle h[2]);
+
+/* ---- sockets with addresses ---- */
+
+/* A resolved address: the system's sockaddr_storage, by value. */
+typedef struct mproc_sockaddr {
+  uint32_t size;
+  union {
+    uint8_t bytes[128]; /* RFC 3493's sockaddr_storage, on all systems */
+    int64_t align;
+  } u;
+} mproc_sockaddr;
+
+/* The family that a Listener without address gets. */
+mproc_family mproc_os_default_family(void);
+
+/* Whether this system has it (AF_PIPE: Windows only). */
+bool mproc_os_has_family(mproc_family f);
+
+/* Whether a path may name the abstract namespace (Linux, unix(7)). */
+bool mproc_os_has_abstract(void);
+
+/*
+** Resolves 'a' into at most 'max' (> 0) addresses, in the resolver's order;
+** '*n' is how many. 'passive': for a listener, an empty host is every
+** interface. Blocks for as long as the system's resolver does where the host is
+** a name. gai statuses; PATH_TOO_LONG.
+*/
+mproc_status mproc_os_resolve(const mproc_address *a, bool passive,
+                              mproc_sockaddr *out, size_t max, size_t *n);
+
+/*
+** Starts connecting a new socket. OK: '*h' is connected. AGAIN: '*h' is
+** connecting; it becomes writable when that has come to an end, which
+** mproc_os_connected tells. Other: failed, no socket is left.
+*/
+mproc_status mproc_os_connect(const mproc_sockaddr *to, mproc_handle *h);
+
+/*
+** How connecting 'h' ended (OK: it is connected, and in blocking mode like any
+** other socket; AGAIN: it has not ended). Never closes it.
+*/
+mproc_status mproc_os_connected(mproc_handle h);
+
+/* TCP_NODELAY, and SO_KEEPALIVE after 'keepalive' idle seconds where > 0. Does
+   nothing to a socket that is not TCP. */
+void mproc_os_tune(mproc_handle h, double keepalive);
+
+/* How a listening socket is made. */
+typedef struct mproc_listen_options {
+  int backlog; /* listen(2) */
+  int mode;    /* permission bits of the socket file; -1: the umask's */
+  bool reuse;  /* replace a socket file that no one listens on */
+} mproc_listen_options;
+
+/*
+** Binds a new non-blocking socket to 'at' and listens. SO_REUSEADDR is set.
+** The socket file, where there is one, has its permissions before anyone can
+** connect. Not OK: no socket and no new file is left.
+*/
+mproc_status mproc_os_listen(const mproc_sockaddr *at,
+                             const mproc_listen_options *options,
+                             mproc_handle *h);
+
+/* Accepts from a listening socket; AGAIN: nobody is waiting. */
+mproc_status mproc_os_accept(mproc_handle listener, mproc_handle *h);
+
+/*
+** The socket's own address or its peer's. False: it has none to tell (an
+** unnamed AF_UNIX socket, not a socket, no longer connected).
+*/
+bool mproc_os_local_address(mproc_handle h, mproc_address *out);
+bool mproc_os_peer_address(mproc_handle h, mproc_address *out);
+
+/*
+** The user id of the process that connected an AF_UNIX socket (unix(7),
+** SO_PEERCRED; getpeereid(3)). False: the system cannot tell.
+*/
+bool mproc_os_peer_user(mproc_handle h, uint32_t *uid);
+
+/* ---- socket files ---- */
+
+/* Which file a path named when it was made: its device and inode. */
+typedef struct mproc_file_id {
+  uint64_t device;
+  uint64_t inode;
+} mproc_file_id;
+
+/* What 'path' (zero-terminated) names now. False: nothing. */
+bool mproc_os_file_id(const char *path, mproc_file_id *id);
+
+/*
+** Unlinks 'path' if it still names the file 'id'. To be called before the
+** socket that made the file is closed: until then the system does not give the
+** file's inode number to another.
+*/
+void mproc_os_unlink_same(const char *path, mproc_file_id id);
+
+/*
+** Makes a new private directory (0700) in the system's place for temporary
+** files and writes the path of a file that is to be in it, "<directory>/" and
+** 'name', into 'out'. OK: '*size' is its length without the zero.
+*/
+mproc_status mproc_os_private_path(const char *name,
+                                   char out[MPROC_PATH_MAX + 1],
+                                   uint16_t *size);
+
+/* Removes the (empty) directory that mproc_os_private_path made for 'path'. */
+void mproc_os_remove_private(const char *path);
+
+#endif

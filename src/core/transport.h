@@ -1,0 +1,36 @@
+/*
+** transport.h: bytes over one handle: read some, write some, never block.
+*/
+#ifndef MPROC_TRANSPORT_H
+#define MPROC_TRANSPORT_H
+
+#include <stddef.h>
+
+#include "core/bytes.h"
+#include "core/platform.h"
+#include "core/status.h"
+
+typedef struct mproc_transport {
+  mproc_handle handle; /* owned; MPROC_NO_HANDLE once closed */
+  mproc_handle_kind kind;
+} mproc_transport;
+
+/*
+** Takes over 'h'. A system error (EBADF: it is not open): 'h' stays the
+** caller's.
+*/
+mproc_status mproc_transport_open(mproc_transport *t, mproc_handle h);
+
+/* See mproc_os_read and mproc_os_write. */
+mproc_status mproc_transport_read(const mproc_transport *t, void *out,
+                                  size_t size, size_t *got);
+mproc_status mproc_transport_write(const mproc_transport *t, mproc_view a,
+                                   mproc_view b, size_t *put);
+
+/* Gives the handle up without closing it. */
+mproc_handle mproc_transport_release(mproc_transport *t);
+
+/* Closes the handle, where there still is one. */
+void mproc_transport_close(mproc_transport *t);
+
+#endif

@@ -1,0 +1,119 @@
+/*
+** names.c: what a socket says of itself and of its peer.
+*/
+#include "platform/posix/posix.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* A name as the system gives it. */
+typedef struct socket_name {
+  struct sockaddr_storage sa;
+  socklen_t size;
+} socket_name;
+
+/* A numeric host, with its scope where it has one ("fe80::1%eth0"). */
+static bool put_host(const socket_name *name, mproc_address *out) {
+  if (getnameinfo((const struct sockaddr *)&name->sa, name->size, out->name,
+                  sizeof out->name, NULL, 0, NI_NUMERICHOST) != 0)
+    return false;
+  out->size = (uint16_t)strlen(out->name);
+  return true;
+}
+
+static bool put_inet(const socket_name *name, mproc_address *out) {
+  struct sockaddr_in in;
+  memcpy(&in, &name->sa, sizeof in);
+  out->family = MPROC_AF_INET;
+  out->port = ntohs(in.sin_port);
+  return put_host(name, out);
+}
+
+static bool put_inet6(const socket_name *name, mproc_address *out) {
+  struct sockaddr_in6 in;
+  memcpy(&in, &name->sa, sizeof in);
+  out->family = MPROC_AF_INET6;
+  out->port = ntohs(in.sin6_port);
+  return put_host(name, out);
+}
+
+/* unix(7), "Address format": unnamed, abstract (all of it counts) or a path
+   (which may lack its zero). */
+static bool put_unix(const socket_name *name, mproc_address *out) {
+  const size_t start = offsetof(struct sockaddr_un, sun_path);
+  size_t size = name->size > start ? name->size - start : 0;
+  const char *path = (const char *)&name->sa + start;
+  if (size == 0 || size > MPROC_PATH_MAX)
+    return false;
+  if (path[0] != '\0')
+    size = strnlen(path, size);
+  else if (!mproc_os_has_abstract())
+    return false; /* BSD: unnamed */
+  out->family = MPROC_AF_UNIX;
+  out->size = (uint16_t)size;
+  memcpy(out->name, path, size);
+  return true;
+}
+
+static bool put_address(const socket_name *name, mproc_address *out) {
+  mproc_address address;
+  bool known = false;
+  memset(&address, 0, sizeof address);
+  if (name->sa.ss_family == AF_INET)
+    known = put_inet(name, &address);
+  else if (name->sa.ss_family == AF_INET6)
+    known = put_inet6(name, &address);
+  else if (name->sa.ss_family == AF_UNIX)
+    known = put_unix(name, &address);
+  if (known)
+    *out = address;
+  return known;
+}
+
+bool mproc_os_local_address(mproc_handle h, mproc_address *out) {
+  socket_name name;
+  memset(&name, 0, sizeof name);
+  name.size = sizeof name.sa;
+  return getsockname((int)h, (struct sockaddr *)&name.sa, &name.size) == 0 &&
+         put_address(&name, out);
+}
+
+bool mproc_os_peer_address(mproc_handle h, mproc_address *out) {
+  socket_name name;
+  memset(&name, 0, sizeof name);
+  name.size = sizeof name.sa;
+  return getpeername((int)h, (struct sockaddr *)&name.sa, &name.size) == 0 &&
+         put_address(&name, out);
+}
+
+#if defined __linux__
+
+bool mproc_os_peer_user(mproc_handle h, uint32_t *uid) {
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  if (getsockopt((int)h, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+    return false;
+  if (peer.uid == (uid_t)-1)
+    return false; /* another family than AF_UNIX */
+  *uid = peer.uid;
+  return true;
+}
+
+#else
+
+bool mproc_os_peer_user(mproc_handle h, uint32_t *uid) {
+  uid_t user;
+  gid_t group;
+  if (getpeereid((int)h, &user, &group) != 0)
+    return false;
+  *uid = (uint32_t)user;
+  return true;
+}
+
+#endif

@@ -1,0 +1,70 @@
+/*
+** poll.c: waiting for handles with poll(2), which has no limit on a
+** descriptor's number as select(2) has.
+*/
+#include "platform/posix/posix.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#define FEW 8 /* items that need no scratch */
+
+static struct pollfd to_pollfd(const mproc_pollitem *item) {
+  struct pollfd fd;
+  /* poll(2) passes over a negative one. POLLHUP comes unasked, so what waits
+     for nothing is passed over too. */
+  fd.fd = item->events != 0 ? (int)item->handle : -1;
+  fd.events = 0;
+  if (item->events & MPROC_READ)
+    fd.events |= POLLIN;
+  if (item->events & MPROC_WRITE)
+    fd.events |= POLLOUT;
+  fd.revents = 0;
+  return fd;
+}
+
+static uint8_t from_revents(int revents, uint8_t events) {
+  uint8_t ready = 0;
+  if (revents & (POLLERR | POLLHUP | POLLNVAL))
+    return events;
+  if (revents & POLLIN)
+    ready |= MPROC_READ;
+  if (revents & POLLOUT)
+    ready |= MPROC_WRITE;
+  return ready & events;
+}
+
+static mproc_time time_left(mproc_time deadline) {
+  mproc_time now;
+  if (deadline == MPROC_NEVER || deadline <= 0)
+    return deadline > 0 ? deadline : 0;
+  now = mproc_os_now();
+  return deadline > now ? deadline - now : 0;
+}
+
+/* poll(2) ended without a ready handle. */
+static mproc_status timed_out(mproc_time deadline) {
+  /* A wait that was longer than the system can count ends early. */
+  return time_left(deadline) > 0 ? MPROC_INTERRUPTED : MPROC_AGAIN;
+}
+
+mproc_status mproc_os_poll(mproc_pollitem *items, size_t n, mproc_time deadline,
+                           void *scratch) {
+  struct pollfd few[FEW];
+  struct pollfd *fds = scratch != NULL ? (struct pollfd *)scratch : few;
+  int ready, saved;
+  assert(scratch != NULL || n <= FEW);
+  for (size_t i = 0; i < n; i++)
+    fds[i] = to_pollfd(&items[i]);
+  ready = mproc_posix_poll(fds, (nfds_t)n, time_left(deadline));
+  saved = errno;
+  if (ready < 0)
+    return mproc_posix_failure(saved);
+  for (size_t i = 0; i < n; i++)
+    items[i].ready = from_revents(fds[i].revents, items[i].events);
+  return ready > 0 ? MPROC_OK : timed_out(deadline);
+}
+
+size_t mproc_os_poll_scratch(size_t n) {
+  return n * sizeof(struct pollfd);
+}

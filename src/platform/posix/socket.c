@@ -1,0 +1,146 @@
+/*
+** socket.c: stream sockets: made in pairs, connected without blocking, tuned.
+*/
+#include "platform/posix/posix.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+mproc_status mproc_os_socketpair(mproc_handle h[2]) {
+  int fd[2];
+  if (mproc_posix_socketpair(fd) != 0) {
+    int saved = errno;
+    return mproc_status_system(saved);
+  }
+  h[0] = fd[0];
+  h[1] = fd[1];
+  return MPROC_OK;
+}
+
+/* ---- connecting ---- */
+
+static mproc_status connect_failed(int os_errno) {
+  /* EINTR: it goes on by itself (POSIX, connect) */
+  if (os_errno == EINPROGRESS || os_errno == EINTR)
+    return MPROC_AGAIN;
+  return mproc_status_system(os_errno);
+}
+
+static mproc_status start(int fd, const mproc_sockaddr *to) {
+  const struct sockaddr *sa = (const struct sockaddr *)(const void *)&to->u;
+  if (connect(fd, sa, (socklen_t)to->size) != 0) {
+    int saved = errno;
+    return connect_failed(saved);
+  }
+  mproc_posix_set_nonblocking(fd, false);
+  return MPROC_OK;
+}
+
+mproc_status mproc_os_connect(const mproc_sockaddr *to, mproc_handle *h) {
+  mproc_status st;
+  int fd = mproc_posix_socket(mproc_posix_family(to), true);
+  if (fd < 0) {
+    int saved = errno;
+    return mproc_status_system(saved);
+  }
+  st = start(fd, to);
+  if (st == MPROC_OK || st == MPROC_AGAIN)
+    *h = fd;
+  else
+    close(fd);
+  return st;
+}
+
+/* connect(2), EINPROGRESS: writable once it has ended, SO_ERROR tells how. */
+static mproc_status pending_error(int fd) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
+    int saved = errno;
+    return mproc_status_system(saved);
+  }
+  return error != 0 ? mproc_status_system(error) : MPROC_OK;
+}
+
+/* SO_ERROR is forgotten once told, this is not. */
+static mproc_status has_peer(int fd) {
+  struct sockaddr_storage peer;
+  socklen_t size = sizeof peer;
+  if (getpeername(fd, (struct sockaddr *)&peer, &size) != 0) {
+    int saved = errno;
+    return mproc_status_system(saved);
+  }
+  return MPROC_OK;
+}
+
+mproc_status mproc_os_connected(mproc_handle h) {
+  mproc_pollitem item = {h, MPROC_WRITE, 0};
+  mproc_status st;
+  do {
+    st = mproc_os_poll(&item, 1, 0, NULL);
+  } while (st == MPROC_INTERRUPTED);
+  if (st == MPROC_OK)
+    st = pending_error((int)h);
+  if (st == MPROC_OK)
+    st = has_peer((int)h);
+  if (st == MPROC_OK)
+    mproc_posix_set_nonblocking((int)h, false);
+  return st;
+}
+
+/* ---- options ---- */
+
+static int set_option(int fd, int level, int name, int value) {
+  return setsockopt(fd, level, name, &value, sizeof value);
+}
+
+#if defined __APPLE__
+#define KEEPIDLE TCP_KEEPALIVE
+#elif defined TCP_KEEPIDLE
+#define KEEPIDLE TCP_KEEPIDLE
+#endif
+
+#ifdef KEEPIDLE
+
+/* tcp(7). A peer that is gone is noticed after twice 'idle' seconds. */
+static void set_keepalive_times(int fd, int idle) {
+  const int probes = 4;
+  int interval = idle / probes;
+  set_option(fd, IPPROTO_TCP, KEEPIDLE, idle);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval > 0 ? interval : 1);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, probes);
+}
+
+#else
+
+/* OpenBSD: they are the system's, the same for all sockets. */
+static void set_keepalive_times(int fd, int idle) {
+  (void)fd;
+  (void)idle;
+}
+
+#endif
+
+/* 'seconds' (> 0) rounded up, within what Linux takes (MAX_TCP_KEEPIDLE). */
+static int whole_seconds(double seconds) {
+  const int max = 32767;
+  int whole;
+  if (seconds >= max)
+    return max;
+  whole = (int)seconds;
+  return whole < seconds ? whole + 1 : whole;
+}
+
+void mproc_os_tune(mproc_handle h, double keepalive) {
+  int fd = (int)h;
+  /* also the cheapest question whether it is TCP */
+  if (set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1) != 0)
+    return;
+  if (!(keepalive > 0))
+    return;
+  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_keepalive_times(fd, whole_seconds(keepalive));
+}
