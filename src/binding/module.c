@@ -6,7 +6,8 @@
 #include "binding/lbuffer.h"
 #include "binding/lmp.h"
 
-#define STATE "multiprocessing.state"
+#define STATE "multiprocessing.state" /* its metatable */
+#define STATE_INSTANCE "multiprocessing.state.instance"
 
 lmp_State *lmp_state(lua_State *L) {
   return (lmp_State *)lua_touserdata(L, lua_upvalueindex(1));
@@ -19,17 +20,25 @@ static int state_gc(lua_State *L) {
 }
 
 /*
-** [-0, +1, m] Pushes a new state. It is made before all that uses it, so that
-** its finalizer runs after theirs (Lua 5.4 manual, section 2.5.3).
+** [-0, +1, m] Pushes the state of this Lua state. There is one only, however
+** often the module is loaded: objects of an earlier load still use it. It is
+** made before all of them, so its finalizer runs last (Lua 5.4 manual, section
+** 2.5.3).
 */
 static void push_state(lua_State *L) {
-  lmp_State *s = (lmp_State *)lua_newuserdatauv(L, sizeof *s, 0);
+  lmp_State *s;
+  if (lua_getfield(L, LUA_REGISTRYINDEX, STATE_INSTANCE) == LUA_TUSERDATA)
+    return;
+  lua_pop(L, 1);
+  s = (lmp_State *)lua_newuserdatauv(L, sizeof *s, 0);
   s->ctx.allocator.resize = lua_getallocf(L, &s->ctx.allocator.ud);
   s->ctx.crypto = NULL;
   luaL_newmetatable(L, STATE);
   lua_pushcfunction(L, state_gc);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, LUA_REGISTRYINDEX, STATE_INSTANCE);
 }
 
 /* [-0, +0, m] Sets 'functions' in the table on the top, with the state. */
