@@ -9,6 +9,9 @@ local helpers = {}
 --- Under valgrind: fewer rounds, smaller messages, longer limits.
 helpers.slow = os.getenv("MULTIPROCESSING_SLOW") ~= nil
 
+--- Under a sanitizer: memory is not what it would be.
+helpers.sanitized = (os.getenv("LD_PRELOAD") or ""):find("lib%a+san") ~= nil
+
 --- Seconds that nothing which must happen takes: for timeouts that never fire.
 helpers.timeout = helpers.slow and 120 or 20
 

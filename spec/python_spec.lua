@@ -178,7 +178,8 @@ local function missing_key_cases(peer, facts)
     peer:ask("close")
     local conn, err = listener:accept(LIMIT)
     assert.is_nil(conn)
-    assert.matches("^EOFError$", err.name)
+    assert.is_truthy(({EOFError = 1, ConnectionResetError = 1})[err.name],
+                     tostring(err))
   end)
 
   it("waits for a challenge from our Listener without a key", function()
@@ -194,7 +195,8 @@ local function missing_key_cases(peer, facts)
   it(("lets our Client with a key wait at a Listener with %s key"):format(key),
      function()
     local dir <close> = helpers.tmpdir()
-    local address = tell_listen(peer, UNIX, dir, not facts.empty_key and "" or nil)
+    local address = tell_listen(peer, UNIX, dir,
+                                not facts.empty_key and "" or nil)
     peer:tell("accept")
     local client, err = connection.Client(address, {
       authkey = "", timeout = 0.2,
@@ -467,7 +469,10 @@ local function public_handshake_cases(python)
 end
 
 -- Huge frames travel between two other processes, by a pipe, so that the
--- peak of memory is that of this one message.
+-- peak of memory is that of this one message: once in a Buffer, and at most
+-- once more on its way.
+local HUGE_PEAK = 2 * HUGE + (1 << 27)
+
 local HUGE_RECEIVER = [[
 local connection, sys = require "multiprocessing.connection", require "sys"
 local fd, size = math.tointeger(arg[1]), math.tointeger(arg[2])
@@ -499,6 +504,16 @@ local function huge_pair(python, python_fd, python_reads, lua_fd, script)
   return peer, child, helpers.closing(peer, child)
 end
 
+-- Not where this would take minutes, or memory that is not there.
+local function can_be_huge(python)
+  local file = io.open("/proc/meminfo")
+  local info = file and file:read("a") or ""
+  if file then file:close() end
+  local kib = tonumber(info:match("MemAvailable:%s*(%d+)") or 0)
+  return python.minor >= 8 and kib * 1024 > 3 * HUGE
+    and not helpers.slow and not helpers.sanitized
+end
+
 local function huge_cases(python)
   local minute = 60
 
@@ -508,7 +523,8 @@ local function huge_cases(python)
       huge_pair(python, w, false, r, HUGE_RECEIVER)
     peer:tell("send_huge", HUGE)
     assert.equal(("%d\tthe head\tthe tail"):format(HUGE), child:line(minute))
-    assert.is_true(tonumber(child:line()) < 2 * HUGE + (1 << 27))
+    local peak = tonumber(child:line())
+    assert.is_true(peak < HUGE_PEAK, "peak of memory: " .. peak)
     peer:expect("ok")
   end)
 
@@ -517,7 +533,7 @@ local function huge_cases(python)
     local peer, child, _ <close> = huge_pair(python, r, true, w, HUGE_SENDER)
     peer:tell("recv_huge")
     local peak = tonumber(child:line(minute))
-    assert.is_true(peak < HUGE + (1 << 27), "peak of memory: " .. peak)
+    assert.is_true(peak < HUGE_PEAK, "peak of memory: " .. peak)
     assert.equal(("%d the head the tail"):format(HUGE), peer:expect("ok"))
   end)
 end
@@ -565,9 +581,7 @@ describe("A Python's multiprocessing.connection", function()
         lent_pipe_case(peer, theirs_is)
       end
       public_handshake_cases(python)
-      if i == #pythons and python.minor >= 8 and not helpers.slow then
-        huge_cases(python)
-      end
+      if i == #pythons and can_be_huge(python) then huge_cases(python) end
     end)
   end
 end)
@@ -580,8 +594,8 @@ describe("The Pythons that took part", function()
       assert.equal(python.full_version, took_part.listener[python.minor])
       assert.equal(python.full_version, took_part.client[python.minor])
     end
-    io.write("\npython_spec: with Python ", table.concat(versions, ", "), "\n")
     assert.is_true(#versions > 0, "no Python was found")
+    io.write("\npython_spec: with Python ", table.concat(versions, ", "), "\n")
   end)
 
   it("speak both handshakes where both are here", function()

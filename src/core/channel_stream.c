@@ -128,26 +128,38 @@ static size_t lacking(const Stream *s, const Head *h) {
 }
 
 /*
+** How many bytes to read next, of 'lack' that the message lacks: what there is
+** room for already, as long as that is worth a read; otherwise as much again
+** as has come. So a peer's claim gets memory in proportion to what it has sent,
+** and few reallocations.
+*/
+static size_t next_piece(const Stream *s, size_t lack) {
+  size_t here = mproc_bytes_size(&s->in);
+  size_t spare = s->in.cap - s->in.end;
+  size_t most = here > FIRST_PIECE ? here : FIRST_PIECE;
+  if (s->readahead && lack < READ_AHEAD)
+    lack = READ_AHEAD;
+  if (spare >= READ_AHEAD && spare < most)
+    most = spare;
+  return lack < most ? lack : most;
+}
+
+/*
 ** Reads once. The room is made before the read, since what was read cannot be
 ** put back; and given back when nothing came, so that an idle connection holds
-** no memory. A peer's claim gets memory in proportion to what it has sent.
+** no memory.
 */
 static mproc_status read_more(Stream *s, size_t lack) {
-  size_t here = mproc_bytes_size(&s->in);
-  size_t piece = here > FIRST_PIECE ? here : FIRST_PIECE;
-  size_t n = lack < piece ? lack : piece;
+  size_t n = next_piece(s, lack);
   uint8_t *room;
   size_t got = 0;
-  mproc_status st;
-  if (s->readahead && n < READ_AHEAD)
-    n = READ_AHEAD;
-  st = mproc_bytes_reserve(&s->in, s->allocator, n, &room);
+  mproc_status st = mproc_bytes_reserve(&s->in, s->allocator, n, &room);
   if (st != MPROC_OK)
     return st;
   st = mproc_transport_read(&s->transport, room, n, &got);
   if (st == MPROC_OK)
     mproc_bytes_commit(&s->in, got);
-  else if (here == 0)
+  else if (mproc_bytes_size(&s->in) == 0)
     mproc_bytes_clear(&s->in, s->allocator);
   return st;
 }

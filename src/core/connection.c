@@ -85,6 +85,16 @@ static mproc_status greeting_begin(mproc_connection *c,
   return MPROC_OK;
 }
 
+/*
+** Why a message cannot be sent: what the peer said last, or how it left, tells
+** more than a broken pipe does.
+*/
+static mproc_status why_unsent(mproc_channel *ch, mproc_status st) {
+  mproc_view ignored;
+  mproc_status last = ch->ops->recv(ch, MPROC_HANDSHAKE_MESSAGE_MAX, &ignored);
+  return last == MPROC_OK || last == MPROC_AGAIN ? st : last;
+}
+
 /* Has the machine's last message on its way, or says AGAIN. */
 static mproc_status greeting_send(mproc_connection *c) {
   Greeting *g = c->greeting;
@@ -92,7 +102,7 @@ static mproc_status greeting_send(mproc_connection *c) {
   if (g->unsent.size > 0) {
     mproc_status st = ch->ops->send(ch, g->unsent);
     if (st != MPROC_OK)
-      return st;
+      return mproc_status_errno(st) != 0 ? why_unsent(ch, st) : st;
     g->unsent.size = 0;
   }
   return ch->ops->flush(ch);
