@@ -89,7 +89,8 @@ LINK = $(CC) $(SANITIZERS) $(LDFLAGS)
 
 # ---- what is built ----
 
-CORE_SRC := $(wildcard src/core/*.c src/platform/$(PLATFORM)/*.c)
+# Without Lua: what C tests link.
+CORE_SRC := $(wildcard src/core/*.c src/platform/$(PLATFORM)/*.c src/pickle/*.c)
 SRC := $(CORE_SRC) $(wildcard src/binding/*.c)
 LUA_SRC := $(wildcard lua/multiprocessing/*.lua)
 

@@ -44,6 +44,9 @@ end
 ---@return true? ok, table? err
 function challenge.deliver(conn, authkey, digest, options)
   if type(digest) == "table" then digest, options = nil, digest end
+  if options ~= nil and type(options) ~= "table" then
+    error("bad argument #4 to 'deliver_challenge' (table of options expected)", 2)
+  end
   local policy = {digest = digest}
   for name, value in pairs(options or {}) do policy[name] = policy[name] or value end
   return converse(conn, core.handshake("deliver", authkey, policy))

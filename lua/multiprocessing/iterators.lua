@@ -4,6 +4,19 @@ local core = require "multiprocessing.core"
 
 local iterators = {}
 
+-- Seconds to pause where the system has no room for another peer: it will not
+-- have some at once.
+local PAUSE = 0.05
+local NO_ROOM = {EMFILE = true, ENFILE = true, ENOBUFS = true, ENOMEM = true}
+
+--- Throws misuse of argument `n`, unless `value` has that type.
+local function check(n, name, value, expected)
+  if type(value) ~= expected then
+    error(("bad argument #%d to '%s' (%s expected, got %s)"):format(
+      n, name, expected, type(value)), 3)
+  end
+end
+
 local receivers = {bytes = function(conn) return conn:recv_bytes() end}
 
 --- conn:messages([mode]): the messages that come, until end of file. Any other
@@ -12,7 +25,8 @@ local receivers = {bytes = function(conn) return conn:recv_bytes() end}
 function iterators.conversation(conn, mode)
   local receive = receivers[mode or "bytes"]
   if not receive then
-    error(("bad argument #1 to 'messages' (unknown mode '%s')"):format(mode), 2)
+    error(("bad argument #1 to 'messages' (unknown mode '%s')"):format(
+      tostring(mode)), 2)
   end
   return function()
     local message, err = receive(conn)
@@ -27,32 +41,46 @@ end
 -- closed.
 ---@param on_error fun(err: table)?
 function iterators.arrivals(listener, on_error)
+  if on_error ~= nil then check(1, "connections", on_error, "function") end
   return function()
     while not listener.closed do
       local conn, err = listener:accept()
       if conn then return conn end
       if on_error then on_error(err) end
+      if NO_ROOM[err.code] then core.wait({}, PAUSE) end
     end
   end
 end
 
+local function contains(list, object)
+  for i = 1, #list do
+    if rawequal(list[i], object) then return true end
+  end
+  return false
+end
+
 --- connection.ready(objects [, timeout]): each object of `objects` as often as
--- it is ready; ends at the first timeout. The list may be changed in the loop.
+-- it is ready; ends at the first timeout. The list may be changed in the loop:
+-- what was taken out of it is not given any more.
 ---@param objects any[]
 ---@param timeout number? seconds for each wait; nil waits for ever
 function iterators.ready(objects, timeout)
-  local queue, first = {}, 1
+  check(1, "ready", objects, "table")
+  local queue, first, length = {}, 1, 0
+  local function is_gone(object)
+    return #objects ~= length and not contains(objects, object)
+  end
   return function()
-    local object = queue[first]
-    if object == nil then
+    while queue[first] ~= nil and is_gone(queue[first]) do first = first + 1 end
+    if queue[first] == nil then
       if #objects == 0 then return nil end
       local err
       queue, err = core.wait(objects, timeout)
       if not queue then error(err, 0) end
-      first, object = 1, queue[1]
+      first, length = 1, #objects
     end
     first = first + 1
-    return object
+    return queue[first - 1]
   end
 end
 

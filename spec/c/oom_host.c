@@ -40,9 +40,10 @@
 #include <lualib.h>
 
 #define SCRIPT_FDS 4
-#define FD_MAX 256      /* we count descriptors below it */
-#define FD_OURS 128     /* the script's own ones are here and above */
-#define RUN_SECONDS 60u /* until a run counts as hung */
+#define FD_MAX 256           /* we count descriptors below it */
+#define FD_OURS 128          /* the script's own ones are here and above */
+#define ATTEMPTS_MAX 10000ul /* memory is there by then, whoever says not */
+#define RUN_SECONDS 20u      /* until a run counts as hung */
 
 /* ---- the allocator ---- */
 
@@ -183,7 +184,7 @@ static int attempt(lua_State *L) {
       lua_pushinteger(L, (lua_Integer)n - 1);
       return lua_gettop(L) - 1;
     }
-    if (status != LUA_ERRMEM && !is_about_memory(L)) {
+    if (n > ATTEMPTS_MAX || (status != LUA_ERRMEM && !is_about_memory(L))) {
       const char *what = luaL_tolstring(L, -1, NULL);
       return luaL_error(L, "without memory from allocation %d on: %s", (int)n,
                         what);

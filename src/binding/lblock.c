@@ -45,14 +45,15 @@ static mproc_status wait_once(lmp_Wait *w, mproc_time deadline) {
   deadline = mproc_deadline_min(deadline, w->wake);
   st = mproc_os_poll(w->items, w->count, deadline, w->scratch);
   w->polled = st == MPROC_OK;
+  w->waited = true;
   return st;
 }
 
 int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline) {
   lua_State *main = main_thread(L);
   lua_Hook before = lua_gethook(main);
-  lmp_Wait w = {NULL,        0,     NULL, {MPROC_NO_HANDLE, 0, 0},
-                MPROC_NEVER, false, false};
+  lmp_Wait w = {NULL,        0,     NULL,  {MPROC_NO_HANDLE, 0, 0},
+                MPROC_NEVER, false, false, false};
   for (;;) {
     mproc_status st;
     int results = step(L, &w);

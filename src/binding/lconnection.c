@@ -15,7 +15,8 @@ lmp_Connection *lmp_newconnection(lua_State *L, const char *type, int nuv) {
   lmp_Connection *c = (lmp_Connection *)lua_newuserdatauv(L, sizeof *c, nuv);
   c->core = NULL; /* closed: __gc has nothing to do yet */
   c->timeout = HUGE_VAL;
-  c->may_read = c->may_write = c->unannounced = false;
+  c->received = 0;
+  c->may_read = c->may_write = c->anchored = c->unannounced = false;
   luaL_setmetatable(L, type);
   return c;
 }
@@ -25,6 +26,15 @@ void lmp_setcore(lmp_Connection *c, mproc_connection *core,
   c->core = core;
   c->may_read = o->readable;
   c->may_write = o->writable;
+}
+
+void lmp_releaseheld(lua_State *L, int idx, lmp_Connection *c) {
+  if (c->anchored && (c->core == NULL || !mproc_connection_holds(c->core))) {
+    idx = lua_absindex(L, idx);
+    c->anchored = false;
+    lua_pushnil(L);
+    lua_setiuservalue(L, idx, LMP_HELD);
+  }
 }
 
 mproc_status lmp_stepconnection(lmp_Connection *c) {
@@ -57,21 +67,21 @@ static lmp_Connection *check_any(lua_State *L, int idx) {
 lmp_Connection *lmp_checkconnection(lua_State *L, int idx) {
   lmp_Connection *c = check_any(L, idx);
   if (c->core == NULL)
-    luaL_argerror(L, idx, "connection is closed");
+    lmp_misuse(L, "connection is closed");
   return c;
 }
 
 static lmp_Connection *check_readable(lua_State *L) {
   lmp_Connection *c = lmp_checkconnection(L, 1);
   if (!c->may_read)
-    luaL_argerror(L, 1, "connection is write-only");
+    lmp_misuse(L, "connection is write-only");
   return c;
 }
 
 static lmp_Connection *check_writable(lua_State *L) {
   lmp_Connection *c = lmp_checkconnection(L, 1);
   if (!c->may_write)
-    luaL_argerror(L, 1, "connection is read-only");
+    lmp_misuse(L, "connection is read-only");
   return c;
 }
 
@@ -127,24 +137,31 @@ static int not_yet(lua_State *L, lmp_Wait *w, mproc_status st, uint8_t events,
 
 /* ---- receiving ---- */
 
+static void take(lmp_Connection *c) {
+  c->received++;
+  mproc_connection_pop(c->core);
+}
+
 /*
-** [-0, +1, m] Pushes 'message', which the core has just given, and only then
-** takes it: a failed push loses nothing. Making the string may run a finalizer
-** that closes the connection, or takes the message itself. False: it did that,
-** the message is not ours, and nothing is pushed.
+** The end of a receive: its 'results' have been made of the message that the
+** core gave when 'received' had been taken. Only now is it taken, too: what
+** failed on the way has lost nothing. Making them may have run a finalizer that
+** closed the connection, or took the message itself. False: it did that, and
+** they are gone.
 */
-static bool push_message(lua_State *L, const lmp_Connection *c,
-                         mproc_view message) {
-  uint64_t received = mproc_connection_received(c->core);
-  lua_pushlstring(L, (const char *)message.data, message.size);
-  if (c->core == NULL)
-    return true;
-  if (mproc_connection_received(c->core) != received) {
-    lua_pop(L, 1);
+static bool take_message(lua_State *L, lmp_Connection *c, uint64_t received,
+                         int results) {
+  if (c->received != received) {
+    lua_pop(L, results);
     return false;
   }
-  mproc_connection_pop(c->core);
+  if (c->core != NULL)
+    take(c);
   return true;
+}
+
+static void push_message(lua_State *L, mproc_view message) {
+  lua_pushlstring(L, (const char *)message.data, message.size);
 }
 
 /* [-1, +2, m] The message on the top is a listener's challenge. */
@@ -154,23 +171,31 @@ static int unasked(lua_State *L) {
 }
 
 /* The next message, once the connection is open. */
-static mproc_status receive(lmp_Connection *c, uint64_t max,
+static mproc_status receive(lua_State *L, lmp_Connection *c, uint64_t max,
                             mproc_view *message) {
   mproc_status st = lmp_stepconnection(c);
-  return st == MPROC_OK ? mproc_connection_recv(c->core, max, message) : st;
+  if (st == MPROC_OK)
+    st = mproc_connection_recv(c->core, max, message);
+  lmp_releaseheld(L, 1, c);
+  return st;
 }
 
 /* Stack: connection, limit or nil. */
 static int recv_bytes_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = check_readable(L);
   uint64_t max = lmp_optsize(L, 2, UINT64_MAX);
+  uint64_t received = c->received;
+  int results = 1;
   mproc_view message = {NULL, 0};
-  mproc_status st = receive(c, max, &message);
+  mproc_status st = receive(L, c, max, &message);
   if (st != MPROC_OK && st != MPROC_AUTH_UNASKED)
     return not_yet(L, w, st, MPROC_READ, "receiving from");
-  if (!push_message(L, c, message))
+  push_message(L, message);
+  if (st == MPROC_AUTH_UNASKED)
+    results = unasked(L);
+  if (!take_message(L, c, received, results))
     return recv_bytes_step(L, w);
-  return st == MPROC_OK ? 1 : unasked(L);
+  return results;
 }
 
 static int conn_recv_bytes(lua_State *L) {
@@ -190,23 +215,27 @@ static int recv_into_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = check_readable(L);
   lmp_Buffer *b = lmp_checkbuffer(L, 2);
   size_t offset = (size_t)lua_tointeger(L, 3) - 1;
+  uint64_t received = c->received;
   mproc_view message = {NULL, 0};
-  mproc_status st = receive(c, UINT64_MAX, &message);
+  mproc_status st = receive(L, c, UINT64_MAX, &message);
   if (st != MPROC_OK && st != MPROC_AUTH_UNASKED)
     return not_yet(L, w, st, MPROC_READ, "receiving from");
   if (st == MPROC_OK && message.size <= b->size - offset) {
     if (message.size > 0)
       memcpy(b->data + offset, message.data, message.size);
-    mproc_connection_pop(c->core);
+    take(c);
     lua_pushinteger(L, (lua_Integer)message.size);
     return 1;
   }
-  if (!push_message(L, c, message))
-    return recv_into_step(L, w);
+  push_message(L, message);
   if (st == MPROC_AUTH_UNASKED)
-    return unasked(L);
-  return lmp_pushmessageerror(L, "BufferTooShort",
-                              "the message is longer than the buffer has room");
+    unasked(L);
+  else
+    lmp_pushmessageerror(L, "BufferTooShort",
+                         "the message is longer than the buffer has room");
+  if (!take_message(L, c, received, 2))
+    return recv_into_step(L, w);
+  return 2;
 }
 
 static int conn_recv_bytes_into(lua_State *L) {
@@ -229,16 +258,20 @@ static bool is_readable_now(lmp_Wait *w, const mproc_connection *core) {
     if (mproc_os_poll(w->items, w->count, 0, NULL) != MPROC_OK)
       return false;
   }
-  return w->one.ready != 0;
+  return mproc_connection_is_touched(core, &w->one);
 }
 
 /* Stack: connection. */
 static int poll_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = check_readable(L);
-  mproc_status st = mproc_connection_ready(c->core, false);
+  mproc_status st;
+  if (!mproc_connection_is_open(c->core))
+    w->polled = false; /* what was waited for was the handshake's */
+  st = mproc_connection_ready(c->core, false);
   if (st == MPROC_AGAIN && is_readable_now(w, c->core))
     st = mproc_connection_ready(c->core, true);
   w->polled = false;
+  lmp_releaseheld(L, 1, c);
   if (mproc_connection_is_open(c->core))
     c->unannounced = false;
   if (st == MPROC_AGAIN && !w->expired)
@@ -261,25 +294,20 @@ static int conn_poll(lua_State *L) {
 /* ---- sending ---- */
 
 /* Sends on what is held; with nothing held any more its string is let go. */
-static mproc_status flush_held(lua_State *L, const lmp_Connection *c) {
-  mproc_status st;
-  if (!mproc_connection_holds(c->core))
-    return MPROC_OK;
-  st = mproc_connection_flush(c->core);
-  if (st != MPROC_AGAIN) {
-    lua_pushnil(L);
-    lua_setiuservalue(L, 1, LMP_HELD);
-  }
+static mproc_status flush_held(lua_State *L, lmp_Connection *c) {
+  mproc_status st = mproc_connection_flush(c->core);
+  lmp_releaseheld(L, 1, c);
   return st;
 }
 
 /* Begins to send 'message', a part of the string at index 2. */
-static mproc_status begin_send(lua_State *L, const lmp_Connection *c,
+static mproc_status begin_send(lua_State *L, lmp_Connection *c,
                                mproc_view message) {
   mproc_status st = mproc_connection_send(c->core, message);
   if (st == MPROC_OK && mproc_connection_holds(c->core)) {
     lua_pushvalue(L, 2);
     lua_setiuservalue(L, 1, LMP_HELD);
+    c->anchored = true;
   }
   return st;
 }
@@ -375,10 +403,11 @@ static int conn_flush(lua_State *L) {
 /* ---- closing ---- */
 
 /* Lets go of the core, and of the string it may hold. Never raises. */
-static void close_now(lmp_Connection *c) {
+static void close_now(lua_State *L, lmp_Connection *c) {
   mproc_connection *core = c->core;
   c->core = NULL; /* first: a second call finds it closed */
   mproc_connection_free(core);
+  lmp_releaseheld(L, 1, c);
 }
 
 /* Stack: connection. */
@@ -386,7 +415,7 @@ static int close_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = check_any(L, 1);
   mproc_status st = MPROC_OK;
   int results = 1;
-  if (c->core != NULL)
+  if (c->core != NULL && mproc_connection_is_open(c->core))
     st = flush_held(L, c);
   if (st == MPROC_AGAIN && !w->expired)
     return again(w, c->core, MPROC_WRITE);
@@ -394,7 +423,7 @@ static int close_step(lua_State *L, lmp_Wait *w) {
     lua_pushboolean(L, 1);
   else
     results = not_yet(L, w, st, MPROC_WRITE, "sending to");
-  close_now(c);
+  close_now(L, c);
   return results;
 }
 
@@ -409,7 +438,7 @@ static int conn_gc(lua_State *L) { /* __gc and __close: never waits or raises */
   if (c != NULL && c->core != NULL) {
     if (mproc_connection_holds(c->core))
       mproc_connection_flush(c->core); /* what goes without waiting */
-    close_now(c);
+    close_now(L, c);
   }
   return 0;
 }
@@ -423,10 +452,10 @@ static int detach_step(lua_State *L, lmp_Wait *w) {
     st = flush_held(L, c);
   if (st != MPROC_OK)
     return not_yet(L, w, st, MPROC_WRITE, "sending to");
-  if (mproc_connection_is_closed(core))
-    return luaL_argerror(L, 1, "connection is closed");
+  if (mproc_connection_is_closed(core)) /* by what the peer sent */
+    return lmp_pushconnfailure(L, 1, MPROC_BAD_LENGTH, "detaching from");
   if (mproc_connection_buffers(core)) {
-    lua_pushliteral(L, "");
+    lua_pushnil(L);
     return lmp_pushmessageerror(L, "OSError",
                                 "cannot detach: bytes that came are buffered");
   }
@@ -455,10 +484,7 @@ static int conn_settimeout(lua_State *L) {
 /* What to wait for on behalf of a receive, and of a message that is held. */
 static mproc_pollitem wanted(const lmp_Connection *c, mproc_time *wake) {
   mproc_pollitem item = {MPROC_NO_HANDLE, 0, 0};
-  uint8_t events = c->may_read ? MPROC_READ : 0;
-  if (mproc_connection_holds(c->core))
-    events |= MPROC_WRITE;
-  mproc_connection_want(c->core, events, &item, wake);
+  mproc_connection_want(c->core, c->may_read ? MPROC_READ : 0, &item, wake);
   return item;
 }
 
@@ -466,8 +492,8 @@ static int conn_fileno(lua_State *L) {
   const lmp_Connection *c = lmp_checkconnection(L, 1);
   mproc_time wake;
   mproc_handle h = wanted(c, &wake).handle;
-  luaL_argcheck(L, h != MPROC_NO_HANDLE || !mproc_connection_is_closed(c->core),
-                1, "connection is closed");
+  if (h == MPROC_NO_HANDLE && mproc_connection_is_closed(c->core))
+    return lmp_misuse(L, "connection is closed");
   lua_pushinteger(L, (lua_Integer)h);
   return 1;
 }
@@ -492,7 +518,9 @@ static int conn_events(lua_State *L) {
 }
 
 static bool is_dirty(const lmp_Connection *c) {
-  return c->core != NULL && c->may_read && mproc_connection_is_open(c->core) &&
+  return c->core != NULL && c->may_read &&
+         (mproc_connection_is_open(c->core) ||
+          mproc_connection_is_closed(c->core)) &&
          mproc_connection_ready(c->core, false) == MPROC_OK;
 }
 
@@ -608,6 +636,16 @@ static int push_handed_over(lua_State *L) {
   if (lua_getfield(L, 1, "getfd") == LUA_TNIL ||
       lua_getfield(L, 1, "setfd") == LUA_TNIL)
     return luaL_typeerror(L, 1, "descriptor, or an object that gives its up");
+  if (lua_getfield(L, 1, "dirty") != LUA_TNIL) {
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    if (lua_toboolean(L, -1)) {
+      lua_pushnil(L);
+      return lmp_pushmessageerror(L, "OSError",
+                                  "cannot adopt: it has read ahead");
+    }
+  }
+  lua_pop(L, 1);
   lua_insert(L, -2); /* setfd, getfd */
   lua_pushvalue(L, 1);
   lua_call(L, 1, 1); /* setfd, descriptor */
@@ -634,6 +672,7 @@ int lmp_connection_adopt(lua_State *L) {
   int whole;
   bool readable = opt_boolean(L, 2, true);
   bool writable = opt_boolean(L, 3, true);
+  int self;
   lua_settop(L, 4);
   luaL_argcheck(L, readable || writable, 3,
                 "at least one of readable and writable must be true");
@@ -641,6 +680,7 @@ int lmp_connection_adopt(lua_State *L) {
   o.listener.connection.readable = readable;
   o.listener.connection.writable = writable;
   c = lmp_newconnection(L, LMP_CONNECTION, LMP_CONNECTION_NUV);
+  self = lua_gettop(L);
   if (lua_type(L, 1) == LUA_TNUMBER)
     lua_pushvalue(L, 1);
   else if (push_handed_over(L) == 2)
@@ -658,6 +698,7 @@ int lmp_connection_adopt(lua_State *L) {
     return lmp_pushfailure(L, st, "adopting", lua_tostring(L, -1));
   }
   lmp_setcore(c, core, &o.listener.connection);
+  lua_settop(L, self);
   return 1;
 }
 

@@ -83,6 +83,13 @@ int lmp_pushmessageerror(lua_State *L, const char *name, const char *message) {
   return 2;
 }
 
+int lmp_misuse(lua_State *L, const char *problem) {
+  lua_Debug ar;
+  if (!lua_getstack(L, 0, &ar) || !lua_getinfo(L, "n", &ar) || ar.name == NULL)
+    return luaL_error(L, "%s", problem);
+  return luaL_error(L, "cannot call '%s' (%s)", ar.name, problem);
+}
+
 static int error_tostring(lua_State *L) {
   const char *name;
   const char *message;

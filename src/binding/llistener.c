@@ -33,7 +33,7 @@ static lmp_Listener *check_any(lua_State *L) {
 static lmp_Listener *check_open(lua_State *L) {
   lmp_Listener *l = check_any(L);
   if (l->core == NULL)
-    luaL_argerror(L, 1, "listener is closed");
+    lmp_misuse(L, "listener is closed");
   return l;
 }
 
@@ -47,7 +47,8 @@ static int push_failure(lua_State *L, mproc_listener *core, mproc_status st,
     return lmp_pushfailure(L, st, "handshake with",
                            mproc_address_format(&peer->peer, text));
   mproc_address_format(mproc_listener_address(core), text);
-  return lmp_pushfailure(L, st, "accepting at", text);
+  return lmp_pushfailure(L, st, peer != NULL ? "handshake at" : "accepting at",
+                         text);
 }
 
 /* [-0, +n, m] Pushes the peer that can be taken, or why there is none. */
@@ -82,7 +83,7 @@ static int again(lua_State *L, const lmp_Listener *l, lmp_Wait *w) {
 /* Stack: listener, and what 'again' has put there. */
 static int accept_step(lua_State *L, lmp_Wait *w) {
   const lmp_Listener *l = check_open(L);
-  mproc_status st = mproc_listener_step(l->core);
+  mproc_status st = mproc_listener_step(l->core, w->waited);
   if (st == MPROC_OK) {
     int results = take(L, l);
     return results > 0 ? results : accept_step(L, w);
@@ -189,6 +190,8 @@ int lmp_listener_new(lua_State *L) {
     if (st != MPROC_OK)
       return lmp_pushfailure(L, st, "listening", NULL);
     lmp_checkfamily(L, 1, (mproc_family)a.family);
+    luaL_argcheck(L, o.listener.allow == NULL || a.family == MPROC_AF_UNIX, 2,
+                  "option 'allow' is for AF_UNIX only");
     mproc_address_format(&a, text);
     at = &a;
   }

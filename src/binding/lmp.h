@@ -15,6 +15,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "binding/lvalue.h"
 #include "core/address.h"
 #include "core/connection.h"
 #include "core/context.h"
@@ -35,6 +36,15 @@ typedef struct lmp_State {
   const void *connection_mt;
   const void *client_mt;
   const void *listener_mt;
+  /* the same of lvalue.h's types; the registry has each metatable under the
+     address of its place here, and what follows under its own */
+  const void *types[LMP_VALUE_TYPES];
+  char none;
+  char globals; /* module -> name -> global */
+  char names_2to3, imports_2to3, names_3to2, imports_3to2; /* _compat_pickle */
+  char
+      picklers; /* one idle pickler and unpickler; see lpickle.c, lunpickle.c */
+  char unpicklers;
 } lmp_State;
 
 /* [-0, +0, -] The module's state, in any of its functions. */
@@ -66,6 +76,12 @@ int lmp_pushfailure(lua_State *L, mproc_status st, const char *doing,
 ** 'bytes' is the value on the top; returns 2.
 */
 int lmp_pushmessageerror(lua_State *L, const char *name, const char *message);
+
+/*
+** [-0, +0, v] Raises misuse of the function that is running: of its object
+** rather than of an argument.
+*/
+int lmp_misuse(lua_State *L, const char *problem);
 
 /* [-0, +0, m] Makes the error objects' metatable. */
 void lmp_openerror(lua_State *L);
@@ -150,7 +166,8 @@ typedef struct lmp_Wait {
   void *scratch;      /* for mproc_os_poll; may be NULL where it may */
   mproc_pollitem one; /* for a step that waits for one handle */
   mproc_time wake;    /* try again then, in any case */
-  bool polled;        /* in: 'items' have just been waited for */
+  bool polled;        /* in: 'items' have just been found ready */
+  bool waited;        /* in: this operation has waited before this step */
   bool expired;       /* in: the time is up; AGAIN is no answer any more */
 } lmp_Wait;
 
@@ -175,9 +192,11 @@ int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline);
 /* A Connection or a Client. */
 typedef struct lmp_Connection {
   mproc_connection *core; /* NULL: closed */
+  uint64_t received;      /* messages taken */
   double timeout;         /* seconds of a blocking call; HUGE_VAL: no limit */
   bool may_read;          /* as it was made; the peer cannot change it */
   bool may_write;
+  bool anchored;    /* LMP_HELD has a string */
   bool unannounced; /* opened by 'nonblocking', and nobody has asked since how
                        that went: 'wait' reports it */
 } lmp_Connection;
@@ -197,6 +216,12 @@ lmp_Connection *lmp_newconnection(lua_State *L, const char *type, int nuv);
 /* Gives it its core. */
 void lmp_setcore(lmp_Connection *c, mproc_connection *core,
                  const mproc_connection_options *o);
+
+/*
+** [-0, +0, -] Lets go of the string that the connection at 'idx' held, once it
+** has left. To be called after each core call that may send.
+*/
+void lmp_releaseheld(lua_State *L, int idx, lmp_Connection *c);
 
 /* mproc_connection_step; whoever calls a method learns how opening went. */
 mproc_status lmp_stepconnection(lmp_Connection *c);

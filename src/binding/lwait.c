@@ -28,11 +28,13 @@ typedef struct Set {
   mproc_pollitem *items;
   void *scratch;
   mproc_time wake;
+  bool waited; /* see lmp_Wait */
   bool any_ready;
 } Set;
 
 /* [-0, +0, m] Makes a Set with room for 'capacity' items at index SET. */
-static Set *new_set(lua_State *L, size_t objects, size_t capacity) {
+static Set *new_set(lua_State *L, size_t objects, size_t capacity,
+                    bool waited) {
   size_t entries = objects * sizeof(Entry);
   size_t items = capacity * sizeof(mproc_pollitem);
   size_t size = sizeof(Set) + entries + items + mproc_os_poll_scratch(capacity);
@@ -46,6 +48,7 @@ static Set *new_set(lua_State *L, size_t objects, size_t capacity) {
   s->items = (mproc_pollitem *)(void *)(s->entries + objects);
   s->scratch = s->items + capacity;
   s->wake = MPROC_NEVER;
+  s->waited = waited;
   s->any_ready = false;
   memset(s->entries, 0, entries);
   return s;
@@ -75,9 +78,9 @@ static bool add_handle(Set *s, Entry *e, lua_Integer h) {
 }
 
 /* Whether a receive would not block; or a client has news of its opening. */
-static bool is_conn_ready(lua_State *L, const lmp_Connection *c,
-                          bool readable) {
+static bool is_conn_ready(lua_State *L, lmp_Connection *c, bool readable) {
   mproc_status st = mproc_connection_ready(c->core, readable);
+  lmp_releaseheld(L, -1, c);
   if (st == MPROC_NOMEM)
     lmp_pushfailure(L, st, NULL, NULL);
   return st == MPROC_OK ||
@@ -85,7 +88,7 @@ static bool is_conn_ready(lua_State *L, const lmp_Connection *c,
 }
 
 static bool add_connection(lua_State *L, Set *s, Entry *e, lua_Unsigned i,
-                           const lmp_Connection *c) {
+                           lmp_Connection *c) {
   mproc_pollitem item;
   mproc_time wake;
   if (c->core == NULL)
@@ -103,7 +106,8 @@ static bool add_listener(lua_State *L, Set *s, Entry *e, lua_Unsigned i,
   mproc_time wake;
   if (l->core == NULL)
     bad_object(L, i, "listener is closed");
-  e->ready = mproc_listener_has(l->core);
+  /* a step, also for the deadlines of its peers, which no handle tells of */
+  e->ready = mproc_listener_step(l->core, s->waited) != MPROC_AGAIN;
   if (e->ready)
     return true;
   if (s->capacity - s->count < mproc_listener_wants(l->core))
@@ -160,7 +164,7 @@ static bool add_foreign(lua_State *L, Set *s, Entry *e, lua_Unsigned i) {
 
 /* The object on the top. False: the Set is too small. */
 static bool add_object(lua_State *L, Set *s, Entry *e, lua_Unsigned i) {
-  const lmp_Connection *c;
+  lmp_Connection *c;
   const lmp_Listener *l;
   if (lua_isinteger(L, -1)) {
     lua_Integer h = lua_tointeger(L, -1);
@@ -196,37 +200,30 @@ static bool fill(lua_State *L, Set *s) {
 }
 
 /* [-0, +0, e] Makes and fills the Set at SET. */
-static Set *prepare(lua_State *L) {
+static Set *prepare(lua_State *L, bool waited) {
   size_t objects = (size_t)lua_rawlen(L, LIST);
   size_t capacity = objects;
-  Set *s = new_set(L, objects, capacity);
+  Set *s = new_set(L, objects, capacity, waited);
   while (!fill(L, s)) { /* listeners want more than one item each */
     capacity = 2 * capacity + MPROC_LISTENER_PENDING_MAX;
-    s = new_set(L, objects, capacity);
+    s = new_set(L, objects, capacity, waited);
   }
   return s;
 }
 
-static bool has_ready_item(const Set *s, const Entry *e) {
-  for (size_t i = 0; i < e->count; i++) {
-    if (s->items[e->first + i].ready != 0)
-      return true;
-  }
-  return false;
-}
-
 /* Whether the object on the top is ready, after the handles were asked. */
 static bool is_ready(lua_State *L, const Set *s, const Entry *e) {
-  const lmp_Connection *c = lmp_toconnection(L, -1);
+  lmp_Connection *c = lmp_toconnection(L, -1);
   const lmp_Listener *l = lmp_tolistener(L, -1);
-  bool touched = has_ready_item(s, e);
+  const mproc_pollitem *item = s->items + e->first;
   if (e->ready)
     return true;
   if (c != NULL) /* closed meanwhile: using it will tell */
-    return c->core == NULL || is_conn_ready(L, c, touched);
+    return c->core == NULL ||
+           is_conn_ready(L, c, mproc_connection_is_touched(c->core, item));
   if (l != NULL)
-    return l->core == NULL || mproc_listener_step(l->core) != MPROC_AGAIN;
-  return touched;
+    return l->core == NULL || mproc_listener_step(l->core, true) != MPROC_AGAIN;
+  return item->ready != 0;
 }
 
 /* [-0, +1, e] Pushes the list of the objects that are ready; true: any. */
@@ -250,7 +247,7 @@ static int wait_step(lua_State *L, lmp_Wait *w) {
       return 1;
     w->polled = false; /* parts of messages came: wait for the rest */
   }
-  s = prepare(L);
+  s = prepare(L, w->waited);
   if (s->any_ready || w->expired) {
     mproc_status st = mproc_os_poll(s->items, s->count, 0, s->scratch);
     if (st < 0)

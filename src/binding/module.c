@@ -3,6 +3,8 @@
 */
 #include "multiprocessing.h"
 
+#include <string.h>
+
 #include "binding/lbuffer.h"
 #include "binding/lmp.h"
 
@@ -33,6 +35,7 @@ static void push_state(lua_State *L) {
   s = (lmp_State *)lua_newuserdatauv(L, sizeof *s, 0);
   s->ctx.allocator.resize = lua_getallocf(L, &s->ctx.allocator.ud);
   s->ctx.crypto = NULL;
+  memset(s->types, 0, sizeof s->types);
   luaL_newmetatable(L, STATE);
   lua_pushcfunction(L, state_gc);
   lua_setfield(L, -2, "__gc");
@@ -99,6 +102,7 @@ static int open_module(lua_State *L) {
   lmp_openlistener(L);
   lua_setfield(L, -2, "Listener");
   lua_setfield(L, -2, "methods");
+  lmp_openvalue(L);
   return 1;
 }
 

@@ -27,7 +27,8 @@ typedef struct mproc_channel_ops {
   /*
   ** Begins to send; only while nothing is held.
   ** OK: accepted. If 'holds' now says so, part of it still has to be flushed.
-  ** AGAIN: not one byte has left, nothing is held. Other: the peer is gone.
+  ** AGAIN: not one byte has left, nothing is held. Other: the peer is gone,
+  ** or an earlier message was torn and nothing can follow it.
   */
   mproc_status (*send)(mproc_channel *c, mproc_view message);
 

@@ -24,6 +24,7 @@ typedef struct Stream {
   mproc_bytes in;       /* header and payload of the next message, and what
                             was read ahead of it */
   mproc_status failure; /* what 'ready' met and 'recv' has to tell; or OK */
+  mproc_status torn;    /* why a message left in part only; or OK */
   mproc_view out;       /* rest of the payload that is held */
   uint8_t header[MPROC_FRAME_HEADER_MAX]; /* of the message that is held */
   uint8_t header_start;                   /* what has left of it */
@@ -78,6 +79,8 @@ static mproc_status stream_flush(mproc_channel *c) {
     if (st == MPROC_AGAIN)
       return st;
     if (st != MPROC_OK) {
+      if (s->header_start > 0)
+        s->torn = st;
       drop_held(s);
       return st;
     }
@@ -90,6 +93,8 @@ static mproc_status stream_send(mproc_channel *c, mproc_view message) {
   Stream *s = stream_of(c);
   mproc_status st;
   assert(!stream_holds(c));
+  if (s->torn != MPROC_OK)
+    return s->torn;
   s->header_start = 0;
   s->header_size = (uint8_t)mproc_frame_encode(message.size, s->header);
   s->out = message;

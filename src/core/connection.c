@@ -28,8 +28,8 @@ struct mproc_connection {
   Greeting *greeting;     /* only until the handshake has ended */
   mproc_time deadline;    /* of connecting and handshake */
   uint64_t max_message;
-  uint64_t received;    /* messages popped */
   mproc_status failure; /* why FAILED */
+  mproc_status untold;  /* how sending failed while we were receiving; or OK */
   float keepalive;      /* seconds; used once, when connected */
   uint8_t state;
   bool readable;
@@ -102,7 +102,7 @@ static mproc_status greeting_send(mproc_connection *c) {
   if (g->unsent.size > 0) {
     mproc_status st = ch->ops->send(ch, g->unsent);
     if (st != MPROC_OK)
-      return mproc_status_errno(st) != 0 ? why_unsent(ch, st) : st;
+      return mproc_os_is_hang_up(st) ? why_unsent(ch, st) : st;
     g->unsent.size = 0;
   }
   return ch->ops->flush(ch);
@@ -149,6 +149,8 @@ static mproc_status handshake_step(mproc_connection *c) {
   /* A peer that left before it could read our #FAILURE# has failed no less. */
   if (st != MPROC_AGAIN && st != MPROC_NOMEM && g->outcome != MPROC_AGAIN)
     st = g->outcome;
+  else if (mproc_os_is_hang_up(st))
+    st = MPROC_EOF; /* a write has found out, not a read: it is the same */
   if (st == MPROC_OK)
     greeting_end(c);
   return st;
@@ -310,13 +312,33 @@ mproc_status mproc_connection_dial(mproc_context *ctx, const mproc_address *to,
 
 /* ---- messages ---- */
 
+/* The failure that nobody was told of yet; OK: there is none. */
+static mproc_status take_untold(mproc_connection *c) {
+  mproc_status st = c->untold;
+  c->untold = MPROC_OK;
+  return st;
+}
+
 mproc_status mproc_connection_send(mproc_connection *c, mproc_view message) {
+  mproc_status st = take_untold(c);
   assert(c->state == OPEN && c->channel != NULL);
-  return c->channel->ops->send(c->channel, message);
+  return st != MPROC_OK ? st : c->channel->ops->send(c->channel, message);
 }
 
 mproc_status mproc_connection_flush(mproc_connection *c) {
-  return c->channel == NULL ? MPROC_OK : c->channel->ops->flush(c->channel);
+  mproc_status st = take_untold(c);
+  if (st == MPROC_OK && c->channel != NULL)
+    st = c->channel->ops->flush(c->channel);
+  return st;
+}
+
+/* Sends on what is held: the peer may wait for it before it answers. */
+static void pump(mproc_connection *c) {
+  if (c->channel->ops->holds(c->channel)) {
+    mproc_status st = c->channel->ops->flush(c->channel);
+    if (st != MPROC_AGAIN)
+      c->untold = st;
+  }
 }
 
 bool mproc_connection_holds(const mproc_connection *c) {
@@ -341,6 +363,7 @@ mproc_status mproc_connection_recv(mproc_connection *c, uint64_t max,
   if (c->lost_place)
     return MPROC_BAD_LENGTH;
   assert(c->state == OPEN && c->channel != NULL);
+  pump(c);
   if (max > c->max_message)
     max = c->max_message;
   st = c->channel->ops->recv(c->channel, max, message);
@@ -354,12 +377,7 @@ mproc_status mproc_connection_recv(mproc_connection *c, uint64_t max,
 
 void mproc_connection_pop(mproc_connection *c) {
   c->may_be_asked = false;
-  c->received++;
   c->channel->ops->pop(c->channel);
-}
-
-uint64_t mproc_connection_received(const mproc_connection *c) {
-  return c->received;
 }
 
 mproc_status mproc_connection_ready(mproc_connection *c, bool readable) {
@@ -368,6 +386,7 @@ mproc_status mproc_connection_ready(mproc_connection *c, bool readable) {
     return st == MPROC_AGAIN || st == MPROC_NOMEM ? st : MPROC_OK;
   if (c->lost_place)
     return MPROC_OK;
+  pump(c);
   return c->channel->ops->ready(c->channel, c->max_message, readable);
 }
 
@@ -379,6 +398,8 @@ void mproc_connection_want(const mproc_connection *c, uint8_t events,
                            mproc_pollitem *item, mproc_time *wake) {
   item->handle = mproc_connection_handle(c);
   item->events = events;
+  if (mproc_connection_holds(c))
+    item->events |= MPROC_WRITE;
   item->ready = 0;
   *wake = MPROC_NEVER;
   if (c->state == CONNECTING) {
@@ -391,6 +412,12 @@ void mproc_connection_want(const mproc_connection *c, uint8_t events,
   }
   if (c->state < OPEN)
     *wake = mproc_deadline_min(*wake, c->deadline);
+}
+
+bool mproc_connection_is_touched(const mproc_connection *c,
+                                 const mproc_pollitem *item) {
+  uint8_t telling = c->state == OPEN ? MPROC_READ : MPROC_READ | MPROC_WRITE;
+  return (item->ready & telling) != 0;
 }
 
 /* ---- what it is, and its end ---- */

@@ -87,7 +87,9 @@ void mproc_connection_postpone(mproc_connection *c, mproc_time by);
 
 /*
 ** Begins to send; the connection is open and holds nothing. Statuses and the
-** life of 'message' as in mproc_channel_ops.send.
+** life of 'message' as in mproc_channel_ops.send. A message that is held goes
+** on in every later call, also those that receive; a failure that these meet is
+** told by the next send or flush.
 */
 mproc_status mproc_connection_send(mproc_connection *c, mproc_view message);
 mproc_status mproc_connection_flush(mproc_connection *c);
@@ -104,12 +106,8 @@ bool mproc_connection_holds(const mproc_connection *c);
 mproc_status mproc_connection_recv(mproc_connection *c, uint64_t max,
                                    mproc_view *message);
 
-/*
-** Drops the message. The count of those that were tells a caller who did
-** something in between whether the message is still the same.
-*/
+/* Drops the message that mproc_connection_recv gave. */
 void mproc_connection_pop(mproc_connection *c);
-uint64_t mproc_connection_received(const mproc_connection *c);
 
 /*
 ** OK: a receive would not say AGAIN (also: a client's failure to connect).
@@ -122,12 +120,19 @@ bool mproc_connection_buffers(const mproc_connection *c);
 
 /*
 ** What a connection that said AGAIN waits for. 'events' is MPROC_READ for a
-** receive, MPROC_WRITE for a send or flush; while it is not open, what
-** mproc_connection_step waits for is asked instead. '*wake': when to call
-** again in any case.
+** receive, MPROC_WRITE for a send or flush, and that is added while something
+** is held; while it is not open, what mproc_connection_step waits for is asked
+** instead. '*wake': when to call again in any case.
 */
 void mproc_connection_want(const mproc_connection *c, uint8_t events,
                            mproc_pollitem *item, mproc_time *wake);
+
+/*
+** Whether 'item', which mproc_connection_want made and mproc_os_poll has seen,
+** means "readable" to mproc_connection_ready.
+*/
+bool mproc_connection_is_touched(const mproc_connection *c,
+                                 const mproc_pollitem *item);
 
 /* Whether mproc_connection_step has come to OK. */
 bool mproc_connection_is_open(const mproc_connection *c);

@@ -33,7 +33,6 @@ struct mproc_listener {
   uint32_t *allow; /* owned; NULL: anyone */
   size_t allow_count;
   mproc_time attended; /* when the last step ended */
-  bool watching;       /* somebody has waited since */
   bool has_file;
   bool has_private; /* the file's directory is ours, too */
   bool has_last;
@@ -271,19 +270,17 @@ static void step_peers(mproc_listener *l) {
 
 /* The time in which nobody attended to the listener is not the peers' fault. */
 static void stop_the_clock(mproc_listener *l, mproc_time now) {
-  if (!l->watching) {
-    for (size_t i = l->ended; i < l->count; i++) {
-      mproc_connection_postpone(l->peers[i].connection, now - l->attended);
-      l->peers[i].since += now - l->attended;
-    }
+  for (size_t i = l->ended; i < l->count; i++) {
+    mproc_connection_postpone(l->peers[i].connection, now - l->attended);
+    l->peers[i].since += now - l->attended;
   }
-  l->watching = false;
 }
 
-mproc_status mproc_listener_step(mproc_listener *l) {
+mproc_status mproc_listener_step(mproc_listener *l, bool attended) {
   mproc_time now = mproc_os_now();
   mproc_status st;
-  stop_the_clock(l, now);
+  if (!attended)
+    stop_the_clock(l, now);
   step_peers(l);
   st = accept_all(l, now);
   l->attended = mproc_os_now();
@@ -319,12 +316,11 @@ size_t mproc_listener_wants(const mproc_listener *l) {
   return 1 + pending(l);
 }
 
-size_t mproc_listener_want(mproc_listener *l, mproc_pollitem *items, size_t max,
-                           mproc_time *wake) {
+size_t mproc_listener_want(const mproc_listener *l, mproc_pollitem *items,
+                           size_t max, mproc_time *wake) {
   size_t n = 0;
   mproc_time room = room_at(l);
   bool has_room = room <= mproc_os_now();
-  l->watching = true;
   *wake = has_room ? MPROC_NEVER : room;
   if (has_room && max > 0) {
     items[n].handle = l->handle;
@@ -369,9 +365,9 @@ void mproc_listener_free(mproc_listener *l) {
   a = &l->ctx->allocator;
   for (size_t i = 0; i < l->count; i++)
     mproc_connection_free(l->peers[i].connection);
+  remove_files(l); /* while the open socket still keeps its inode taken */
   if (l->handle != MPROC_NO_HANDLE)
     mproc_os_close(l->handle);
-  remove_files(l);
   if (l->peers != NULL)
     mproc_free(a, l->peers, l->capacity * sizeof(Peer));
   if (l->key != NULL) {

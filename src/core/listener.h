@@ -49,11 +49,13 @@ mproc_status mproc_listener_new(mproc_context *ctx, const mproc_address *at,
                                 mproc_listener **l);
 
 /*
-** Accepts who has connected and goes on with every handshake. OK: somebody can
-** be taken. AGAIN: nobody. Other: the system cannot accept (EMFILE, …) or
+** Accepts who has connected and goes on with every handshake. 'attended': the
+** caller has waited for what mproc_listener_want says since the last step;
+** without it, the time since then is not counted against the peers. OK:
+** somebody can be taken. AGAIN: nobody. Other: the system cannot accept (EMFILE, …) or
 ** NOMEM; the listener stands.
 */
-mproc_status mproc_listener_step(mproc_listener *l);
+mproc_status mproc_listener_step(mproc_listener *l, bool attended);
 
 /* A peer whose handshake has ended. */
 typedef struct mproc_accepted {
@@ -74,8 +76,8 @@ void mproc_listener_take(mproc_listener *l, mproc_accepted *a);
 ** mproc_listener_wants(l), and returns how many; any of them ready, or
 ** '*wake' come: step again.
 */
-size_t mproc_listener_want(mproc_listener *l, mproc_pollitem *items, size_t max,
-                           mproc_time *wake);
+size_t mproc_listener_want(const mproc_listener *l, mproc_pollitem *items,
+                           size_t max, mproc_time *wake);
 size_t mproc_listener_wants(const mproc_listener *l);
 
 /* The address as bound; lives as long as 'l'. */

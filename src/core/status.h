@@ -27,7 +27,7 @@
   /* a length that is negative, or over the caller's limit */                \
   X(BAD_LENGTH, "OSError", "bad message length")                             \
   /* the address cannot name a socket here */                                \
-  X(UNPICKLING, "UnpicklingError", "malformed pickle") \
+  X(UNPICKLING, "UnpicklingError", "malformed pickle")                       \
   X(PATH_TOO_LONG, "OSError", "AF_UNIX path too long")                       \
   /* the handshake; see handshake.h for who sees which */                    \
   X(AUTH_OVERSIZE, "AuthenticationError", "handshake message too long")      \

@@ -272,8 +272,8 @@ static mproc_status do_decimal(Build *b) {
 static mproc_status do_int(Build *b) {
   mproc_view v = b->op.bytes;
   if (v.size == 2 && v.data[0] == '0' && (v.data[1] == '0' || v.data[1] == '1'))
-    return push(b, simple(v.data[1] == '1' ? MPROC_VALUE_TRUE
-                                           : MPROC_VALUE_FALSE));
+    return push(
+        b, simple(v.data[1] == '1' ? MPROC_VALUE_TRUE : MPROC_VALUE_FALSE));
   return do_decimal(b);
 }
 
@@ -597,7 +597,8 @@ static mproc_status push_latin1(Build *b, mproc_view text) {
   size_t n = 0;
   for (size_t i = 0; st == MPROC_OK && i < text.size; i++) {
     uint8_t byte = text.data[i];
-    if (byte >= 0x80) { /* valid UTF-8: U+0080 to U+00FF are C2 or C3, and one */
+    if (byte >=
+        0x80) { /* valid UTF-8: U+0080 to U+00FF are C2 or C3, and one */
       if (byte > 0xc3)
         st = fault(b, "text is not Latin-1");
       else
@@ -644,8 +645,7 @@ static mproc_status call_bytearray(Build *b, const mproc_items *args,
       return st;
     view_of(b, top(b, 0), false, &v);
     drop(b, 1);
-  } else if (args->count == 1 &&
-             view_of(b, &values[args->start], false, &v)) {
+  } else if (args->count == 1 && view_of(b, &values[args->start], false, &v)) {
     /* as it is */
   } else if (args->count > 0) {
     *done = false;
@@ -748,8 +748,7 @@ static mproc_status instantiate(Build *b, size_t n) {
     return st;
   args = *top(b, 0);
   drop(b, 1);
-  return push_object(b, MPROC_HOW_INST, class_, args,
-                     simple(MPROC_VALUE_NONE));
+  return push_object(b, MPROC_HOW_INST, class_, args, simple(MPROC_VALUE_NONE));
 }
 
 /* Stack: mark, arguments. */

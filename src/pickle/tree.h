@@ -28,7 +28,8 @@ typedef enum mproc_value_tag {
   MPROC_VALUE_NODE
 } mproc_value_tag;
 
-#define MPROC_TEXT_SHORT 40 /* what Lua interns, so that repeating it is cheap */
+#define MPROC_TEXT_SHORT \
+  40 /* what Lua interns, so that repeating it is cheap */
 
 /* One value. */
 typedef struct mproc_value {
@@ -43,28 +44,28 @@ typedef struct mproc_value {
 } mproc_value;
 
 typedef enum mproc_node_kind {
-  MPROC_NODE_TEXT,      /* 'bytes': valid UTF-8 */
-  MPROC_NODE_SURROGATE, /* 'bytes': WTF-8, text with lone surrogates */
-  MPROC_NODE_BYTES,     /* 'bytes' */
-  MPROC_NODE_BYTEARRAY, /* 'bytes' */
-  MPROC_NODE_LONG,      /* 'bytes': two's complement, little-endian */
-  MPROC_NODE_DECIMAL,   /* 'bytes': digits of an integer that 64 bits cannot
+  MPROC_NODE_TEXT,       /* 'bytes': valid UTF-8 */
+  MPROC_NODE_SURROGATE,  /* 'bytes': WTF-8, text with lone surrogates */
+  MPROC_NODE_BYTES,      /* 'bytes' */
+  MPROC_NODE_BYTEARRAY,  /* 'bytes' */
+  MPROC_NODE_LONG,       /* 'bytes': two's complement, little-endian */
+  MPROC_NODE_DECIMAL,    /* 'bytes': digits of an integer that 64 bits cannot
                            hold, with its sign */
-  MPROC_NODE_LIST,      /* 'items' */
-  MPROC_NODE_TUPLE,     /* 'items' */
-  MPROC_NODE_SET,       /* 'items' */
-  MPROC_NODE_FROZENSET, /* 'items' */
-  MPROC_NODE_DICT,      /* 'items': key, value, key, value … */
-  MPROC_NODE_GLOBAL,    /* 'global' */
+  MPROC_NODE_LIST,       /* 'items' */
+  MPROC_NODE_TUPLE,      /* 'items' */
+  MPROC_NODE_SET,        /* 'items' */
+  MPROC_NODE_FROZENSET,  /* 'items' */
+  MPROC_NODE_DICT,       /* 'items': key, value, key, value … */
+  MPROC_NODE_GLOBAL,     /* 'global' */
   MPROC_NODE_PERSISTENT, /* 'items': the id alone */
   MPROC_NODE_OBJECT      /* 'object' */
 } mproc_node_kind;
 
 /* Values in a row, in pieces; see mproc_tree_piece. */
 typedef struct mproc_items {
-  size_t count; /* values in all */
-  size_t start; /* of the first piece, in 'values' */
-  size_t size;  /* of the first piece */
+  size_t count;  /* values in all */
+  size_t start;  /* of the first piece, in 'values' */
+  size_t size;   /* of the first piece */
   uint32_t more; /* next piece + 1, in 'pieces'; 0: none */
   uint32_t last; /* last piece + 1; 0: the first */
 } mproc_items;
@@ -96,9 +97,9 @@ typedef struct mproc_object {
 } mproc_object;
 
 typedef struct mproc_node {
-  uint8_t kind;  /* mproc_node_kind */
-  bool shared;   /* occurs more than once, or may */
-  uint8_t mark;  /* for the reader of the tree; 0 at first */
+  uint8_t kind; /* mproc_node_kind */
+  bool shared;  /* occurs more than once, or may */
+  uint8_t mark; /* for the reader of the tree; 0 at first */
   union {
     mproc_view bytes;
     mproc_items items;
@@ -134,7 +135,7 @@ typedef struct mproc_tree {
   mproc_array memo;    /* mproc_value: memo slots */
   size_t dense;        /* the first slots: each is its own index */
   mproc_memo places;   /* index -> slot, of the others */
-  mproc_array texts;   /* uint8_t *: decoded text, each with its size in front */
+  mproc_array texts; /* uint8_t *: decoded text, each with its size in front */
   mproc_value root;
   size_t cost;         /* against mproc_tree_limits.memory */
   unsigned protocol;   /* as the pickle says; 0 where it does not */

@@ -226,6 +226,10 @@ bool mproc_os_is_unheard(mproc_status st) {
 
 /* connect(2): EAGAIN, for AF_UNIX on Linux. Elsewhere a full backlog cannot be
    told from nobody listening. */
+bool mproc_os_is_hang_up(mproc_status st) {
+  return mproc_status_errno(st) == EPIPE;
+}
+
 bool mproc_os_is_backlog_full(mproc_status st) {
   int e = mproc_status_errno(st);
   return e == EAGAIN || e == EWOULDBLOCK;

@@ -1,0 +1,118 @@
+-- The programs in examples/, run as a reader would run them.
+
+local connection = require "multiprocessing.connection"
+local helpers = require "helpers"
+local sys = require "sys"
+
+local LIMIT = helpers.timeout
+local KEY = "secret password"
+
+local function any_python()
+  return assert(helpers.pythons()[1], "no Python 3 on this machine")
+end
+
+describe("examples/demo_server.lua", function()
+  it("answers both demo clients, then ends", function()
+    local dir <close> = helpers.tmpdir()
+    local path = dir:join("socket")
+    local server <close> = helpers.lua("examples/demo_server.lua", path, 2)
+    assert.equal("ready", server:line())
+
+    local python <close> =
+      helpers.python(any_python(), "examples/demo_client.py", path)
+    local code, said = python:wait()
+    assert.equal(0, code)
+    assert.matches("sent b'hello from python', received b'HELLO FROM PYTHON'",
+                   said, 1, true)
+
+    local lua <close> = helpers.lua("examples/demo_client.lua", path)
+    code, said = lua:wait()
+    assert.equal(0, code)
+    assert.matches('sent "goodbye", received "GOODBYE"', said, 1, true)
+    assert.equal(0, (server:wait()))
+  end)
+end)
+
+describe("examples/echo_server.lua", function()
+  local function start(...)
+    local arguments = {...}
+    table.insert(arguments, {stderr = "stdout"})
+    local server = helpers.lua("examples/echo_server.lua", table.unpack(arguments))
+    return server, assert(server:line():match("^listening at (.*)$"))
+  end
+
+  local function join(address)
+    local conn = assert(connection.Client(address, {authkey = KEY, timeout = LIMIT}))
+    conn:settimeout(LIMIT)
+    return conn
+  end
+
+  it("echoes the lines of echo_client.py, over either family", function()
+    local dir <close> = helpers.tmpdir()
+    for _, arguments in ipairs {{dir:join("socket")}, {"127.0.0.1", 0}} do
+      local server <close>, address = start(table.unpack(arguments))
+      local host, port = address:match("^(127%.0%.0%.1):(%d+)$")
+      local client <close> = helpers.python(
+        any_python(), "examples/echo_client.py",
+        table.unpack(host and {host, port} or {address}))
+      for _, line in ipairs {"hello", "is anybody there?"} do
+        client:write(line .. "\n")
+        assert.equal(line, client:line())
+      end
+      assert.equal(0, (client:wait()))
+      assert(server:kill(sys.SIGINT)) -- Ctrl-C
+      assert.equal(1, (server:wait()))
+    end
+  end)
+
+  it("serves clients side by side, whatever one of them does", function()
+    local dir <close> = helpers.tmpdir()
+    local server <close>, address = start(dir:join("socket"))
+    local silent <close> = helpers.raw_client(address)
+    local a <close> = join(address)
+    local b <close> = join(address)
+    assert(b:send_bytes("from b"))
+    assert.equal("from b", (b:recv_bytes()))
+    assert(a:send_bytes("from a"))
+    assert.equal("from a", (a:recv_bytes()))
+
+    local greedy <close> = join(address)
+    greedy:send_bytes(("x"):rep((1 << 20) + 1))
+    assert.matches("^dropped: OSError: .*bad message length", server:line())
+    local stranger, err = connection.Client(address, {authkey = "wrong"})
+    assert.is_nil(stranger)
+    assert.equal("AuthenticationError", err.name)
+    assert.matches("^turned away: AuthenticationError", server:line())
+
+    assert(a:send_bytes("still there"))
+    assert.equal("still there", (a:recv_bytes()))
+    assert.is_true(silent:poll("r", LIMIT)) -- it was challenged all the same
+  end)
+
+  it("has room again when clients leave", function()
+    local dir <close> = helpers.tmpdir()
+    local server <close>, address = start(dir:join("socket"))
+    for i = 1, 20 do
+      local conn <close> = join(address)
+      assert(conn:send_bytes("client " .. i))
+      assert.equal("client " .. i, (conn:recv_bytes()))
+    end
+    assert.is_nil(server.exitcode)
+  end)
+end)
+
+describe("examples/fan_in.lua", function()
+  it("prints each message of each writer, those of one in their order", function()
+    local child <close> = helpers.lua("examples/fan_in.lua")
+    local code, said = child:wait()
+    assert.equal(0, code)
+    local seen, count = {}, 0
+    for writer, number in said:gmatch("writer (%d), message (%d)\n") do
+      assert.equal((seen[writer] or 0) + 1, tonumber(number))
+      seen[writer] = tonumber(number)
+      count = count + 1
+    end
+    assert.same({["1"] = 3, ["2"] = 3, ["3"] = 3, ["4"] = 3}, seen)
+    assert.equal(12, count)
+  end)
+end)

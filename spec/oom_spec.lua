@@ -1,0 +1,46 @@
+-- Without memory: spec/c/oom_host.c runs each section of
+-- spec/fixtures/oom_script.lua with an allocator that fails from the Nth
+-- allocation on, for every N.
+
+local helpers = require "helpers"
+
+local SCRIPT = "spec/fixtures/oom_script.lua"
+local sections = dofile(SCRIPT)
+
+-- The host lies where the C modules of the specs do.
+local HOST = package.searchpath("sys", package.cpath):gsub("sys%.so$", "oom_host")
+
+-- Runs the host over a section; nothing may be wrong with it.
+local function run(...)
+  local argv = {
+    "env", "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath,
+    "LUA_PATH_5_4=" .. package.path, "LUA_CPATH_5_4=" .. package.cpath,
+    "LD_PRELOAD=" .. (os.getenv("LD_PRELOAD") or ""), HOST, ...,
+  }
+  local child <close> = helpers.start(argv, {stderr = "stdout"})
+  local code, said = child:wait(helpers.limit)
+  assert.equal(0, code, said)
+  return said
+end
+
+describe("without memory", function()
+  for _, section in ipairs(sections) do
+    if section:find("^retry_") then
+      it("loses nothing in a call that can be repeated: " .. section, function()
+        run("plain", SCRIPT, section)
+      end)
+    else
+      it("raises an error of Lua's and leaves nothing: " .. section, function()
+        local stride = helpers.slow and "7" or "1"
+        local said = run("loaded", "1", stride, SCRIPT, section)
+        assert.truthy(said:find("done after %d+ runs, 0 of them bad"))
+      end)
+    end
+  end
+
+  it("cannot be loaded by halves", function()
+    local stride = helpers.slow and "47" or "3"
+    local said = run("whole", "1", stride, SCRIPT, "pipe")
+    assert.truthy(said:find("done after %d+ runs, 0 of them bad"))
+  end)
+end)

@@ -1,0 +1,346 @@
+/*
+** lvalue.c: tags, None, large integers, and globals by name.
+*/
+#include "binding/lvalue.h"
+
+#include <string.h>
+
+#include "binding/lmp.h"
+#include "pickle/bigint.h"
+
+/* Each type's metatable is in the registry under the address of its place in
+   lmp_State's 'types', which has its lua_topointer. */
+
+static const char *const type_names[LMP_VALUE_TYPES] = {
+    "None",  "tuple", "set",    "frozenset", "dict",
+    "bytes", "str",   "global", "object",    "int",
+};
+
+void lmp_pushtype(lua_State *L, lmp_ValueType type) {
+  lmp_State *s = lmp_state(L);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &s->types[type]);
+}
+
+void lmp_pushnone(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &lmp_state(L)->none);
+}
+
+lmp_ValueType lmp_typeof(lua_State *L, int idx) {
+  const lmp_State *s = lmp_state(L);
+  const void *mt;
+  if (!lua_getmetatable(L, idx))
+    return LMP_PLAIN;
+  mt = lua_topointer(L, -1);
+  lua_pop(L, 1);
+  for (int type = 0; type < LMP_VALUE_TYPES; type++) {
+    if (s->types[type] == mt)
+      return (lmp_ValueType)type;
+  }
+  return LMP_PLAIN;
+}
+
+/* ---- large integers ---- */
+
+void lmp_pushint(lua_State *L, mproc_view bytes) {
+  int64_t small;
+  lmp_Int *n;
+  bytes = mproc_bigint_minimal(bytes);
+  if (mproc_bigint_to_int(bytes, &small) && small >= LUA_MININTEGER &&
+      small <= LUA_MAXINTEGER) {
+    lua_pushinteger(L, (lua_Integer)small);
+    return;
+  }
+  n = (lmp_Int *)lua_newuserdatauv(L, sizeof *n + bytes.size, 0);
+  n->size = bytes.size;
+  memcpy(n->data, bytes.data, bytes.size);
+  lmp_pushtype(L, LMP_INT);
+  lua_setmetatable(L, -2);
+}
+
+static mproc_view int_bytes(const lmp_Int *n) {
+  mproc_view v = {n->data, n->size};
+  return v;
+}
+
+static lmp_Int *check_int(lua_State *L, int idx) {
+  if (lmp_typeof(L, idx) != LMP_INT)
+    luaL_typeerror(L, idx, "pickle.int");
+  return (lmp_Int *)lua_touserdata(L, idx);
+}
+
+/* pickle.int(decimal | integer): exact, at any size. */
+static int int_new(lua_State *L) {
+  mproc_view text;
+  mproc_view bytes;
+  uint8_t *room;
+  if (lua_type(L, 1) == LUA_TNUMBER) {
+    lua_pushinteger(L, luaL_checkinteger(L, 1));
+    return 1;
+  }
+  if (lua_type(L, 1) == LUA_TUSERDATA && lmp_typeof(L, 1) == LMP_INT) {
+    lua_settop(L, 1);
+    return 1;
+  }
+  text.data = (const uint8_t *)luaL_checklstring(L, 1, &text.size);
+  room =
+      (uint8_t *)lua_newuserdatauv(L, mproc_bigint_binary_room(text.size), 0);
+  bytes.data = room;
+  bytes.size = mproc_bigint_from_decimal(text, room);
+  luaL_argcheck(L, bytes.size != SIZE_MAX, 1, "not a decimal integer");
+  lmp_pushint(L, bytes);
+  return 1;
+}
+
+static int int_tostring(lua_State *L) {
+  const lmp_Int *n = check_int(L, 1);
+  size_t room = mproc_bigint_decimal_room(n->size);
+  char *text = (char *)lua_newuserdatauv(L, room, 0);
+  size_t size = mproc_bigint_to_decimal(int_bytes(n), text);
+  lua_pushlstring(L, text, size);
+  return 1;
+}
+
+/*
+** -1, 0 or 1 as argument 1 is less than, equal to, or greater than argument 2;
+** each is a large integer, an integer, or a float.
+*/
+static int compare(lua_State *L) {
+  if (lua_type(L, 1) == LUA_TNUMBER) {
+    int reversed;
+    lua_rotate(L, 1, 1);
+    reversed = compare(L);
+    return -reversed;
+  }
+  if (lua_isinteger(L, 2))
+    return mproc_bigint_compare_int(int_bytes(check_int(L, 1)),
+                                    lua_tointeger(L, 2));
+  if (lua_type(L, 2) == LUA_TNUMBER) {
+    /* beyond 64 bits: its sign decides, unless the float is as large */
+    double real = (double)lua_tonumber(L, 2);
+    int sign = mproc_bigint_sign(int_bytes(check_int(L, 1)));
+    if (real > -9.3e18 && real < 9.3e18)
+      return sign;
+    luaL_argerror(L, 2, "cannot compare with a float as large as this");
+  }
+  return mproc_bigint_compare(int_bytes(check_int(L, 1)),
+                              int_bytes(check_int(L, 2)));
+}
+
+static int int_eq(lua_State *L) {
+  lua_pushboolean(L, lmp_typeof(L, 1) == LMP_INT &&
+                         lmp_typeof(L, 2) == LMP_INT && compare(L) == 0);
+  return 1;
+}
+
+static int int_lt(lua_State *L) {
+  lua_pushboolean(L, compare(L) < 0);
+  return 1;
+}
+
+static int int_le(lua_State *L) {
+  lua_pushboolean(L, compare(L) <= 0);
+  return 1;
+}
+
+/* ---- globals ---- */
+
+/*
+** [-2, +2, m] Replaces the module and the name on the top by their other names,
+** as the tables of _compat_pickle at 'names' and 'imports' in the registry say.
+*/
+static void translate(lua_State *L, const void *names, const void *imports) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, names); /* module, name, names */
+  if (lua_type(L, -1) == LUA_TTABLE) {
+    lua_pushfstring(L, "%s.%s", lua_tostring(L, -3), lua_tostring(L, -2));
+    if (lua_rawget(L, -2) == LUA_TTABLE) {
+      lua_rawgeti(L, -1, 1);
+      lua_rawgeti(L, -2, 2); /* module, name, names, pair, new, new */
+      lua_replace(L, -5);
+      lua_replace(L, -5);
+      lua_pop(L, 2);
+      return;
+    }
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, imports);
+  if (lua_type(L, -1) == LUA_TTABLE) {
+    lua_pushvalue(L, -3);
+    if (lua_rawget(L, -2) == LUA_TSTRING) {
+      lua_replace(L, -4); /* new module, name, imports */
+      lua_pop(L, 1);
+      return;
+    }
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+/* [-0, +1, m] Pushes the key of a global in the table of them all. */
+static void push_key(lua_State *L, mproc_view module, mproc_view name) {
+  char key[128];
+  if (module.size < sizeof key && name.size < sizeof key - module.size) {
+    memcpy(key, module.data, module.size);
+    key[module.size] = '\n'; /* which no module's name has */
+    memcpy(key + module.size + 1, name.data, name.size);
+    lua_pushlstring(L, key, module.size + 1 + name.size);
+    return;
+  }
+  lua_pushlstring(L, (const char *)module.data, module.size);
+  lua_pushliteral(L, "\n");
+  lua_pushlstring(L, (const char *)name.data, name.size);
+  lua_concat(L, 3);
+}
+
+/*
+** [-0, +1, m] Pushes the one global of that name. The table of them is weak:
+** what peers make up does not pile up.
+*/
+static void intern_global(lua_State *L, mproc_view module, mproc_view name) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &lmp_state(L)->globals);
+  push_key(L, module, name);
+  lua_pushvalue(L, -1);
+  if (lua_rawget(L, -3) == LUA_TNIL) { /* globals, key, nil */
+    lua_pop(L, 1);
+    lua_createtable(L, 0, 2);
+    lua_pushlstring(L, (const char *)module.data, module.size);
+    lua_setfield(L, -2, "module");
+    lua_pushlstring(L, (const char *)name.data, name.size);
+    lua_setfield(L, -2, "name");
+    lmp_pushtype(L, LMP_GLOBAL);
+    lua_setmetatable(L, -2); /* globals, key, global */
+    lua_pushvalue(L, -2);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, -5);
+  }
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
+static mproc_view tobytes(lua_State *L, int idx) {
+  mproc_view v;
+  v.data = (const uint8_t *)lua_tolstring(L, idx, &v.size);
+  return v;
+}
+
+void lmp_pushglobal(lua_State *L, mproc_view module, mproc_view name,
+                    bool old) {
+  const lmp_State *s = lmp_state(L);
+  if (!old) {
+    intern_global(L, module, name);
+    return;
+  }
+  lua_pushlstring(L, (const char *)module.data, module.size);
+  lua_pushlstring(L, (const char *)name.data, name.size);
+  translate(L, &s->names_2to3, &s->imports_2to3);
+  intern_global(L, tobytes(L, -2), tobytes(L, -1));
+  lua_replace(L, -3);
+  lua_pop(L, 1);
+}
+
+void lmp_pushglobalname(lua_State *L, int idx, bool old) {
+  const lmp_State *s = lmp_state(L);
+  idx = lua_absindex(L, idx);
+  lua_pushliteral(L, "module");
+  lua_rawget(L, idx);
+  lua_pushliteral(L, "name");
+  lua_rawget(L, idx);
+  if (old)
+    translate(L, &s->names_3to2, &s->imports_3to2);
+}
+
+/* pickle.global(module, name) */
+static int global_new(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TSTRING);
+  luaL_checktype(L, 2, LUA_TSTRING);
+  intern_global(L, tobytes(L, 1), tobytes(L, 2));
+  return 1;
+}
+
+/*
+** pickle.setcompat(names_2to3, imports_2to3, names_3to2, imports_3to2): the
+** tables of _compat_pickle; see lua/multiprocessing/compat_pickle.lua.
+*/
+static int set_compat(lua_State *L) {
+  lmp_State *s = lmp_state(L);
+  const void *keys[4];
+  keys[0] = &s->names_2to3;
+  keys[1] = &s->imports_2to3;
+  keys[2] = &s->names_3to2;
+  keys[3] = &s->imports_3to2;
+  lua_settop(L, 4);
+  for (int i = 3; i >= 0; i--)
+    lua_rawsetp(L, LUA_REGISTRYINDEX, keys[i]);
+  return 0;
+}
+
+/* ---- opening ---- */
+
+/* clang-format off */
+static const luaL_Reg functions[] = {
+  {"global", global_new},
+  {"int", int_new},
+  {"setcompat", set_compat},
+  {NULL, NULL},
+};
+
+static const luaL_Reg int_metamethods[] = {
+  {"__eq", int_eq},
+  {"__le", int_le},
+  {"__lt", int_lt},
+  {"__tostring", int_tostring},
+  {NULL, NULL},
+};
+/* clang-format on */
+
+/* [-0, +0, m] Makes the metatables, and sets them in the table on the top. */
+static void make_types(lua_State *L) {
+  lmp_State *s = lmp_state(L);
+  for (int type = 0; type < LMP_VALUE_TYPES; type++) {
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &s->types[type]) == LUA_TNIL) {
+      lua_pop(L, 1);
+      lua_createtable(L, 0, 4);
+      lua_pushfstring(L, "multiprocessing.pickle.%s", type_names[type]);
+      lua_setfield(L, -2, "__name");
+      lua_pushvalue(L, -1);
+      lua_rawsetp(L, LUA_REGISTRYINDEX, &s->types[type]);
+      s->types[type] = lua_topointer(L, -1);
+    }
+    lua_setfield(L, -2, type_names[type]);
+  }
+}
+
+/* [-0, +0, m] Makes what there is one of in the registry: None, globals. */
+static void make_singletons(lua_State *L) {
+  lmp_State *s = lmp_state(L);
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &s->none) == LUA_TNIL) {
+    lua_newuserdatauv(L, 0, 0);
+    lmp_pushtype(L, LMP_NONE);
+    lua_setmetatable(L, -2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &s->none);
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "v");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &s->globals);
+  }
+  lua_pop(L, 1);
+}
+
+void lmp_openvalue(lua_State *L) {
+  lua_newtable(L); /* pickle */
+  lua_pushvalue(L, lua_upvalueindex(1));
+  luaL_setfuncs(L, functions, 1);
+  lua_newtable(L); /* types */
+  make_types(L);
+  lua_setfield(L, -2, "types");
+  make_singletons(L);
+  lmp_pushnone(L);
+  lua_setfield(L, -2, "None");
+  lmp_pushtype(L, LMP_INT);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  luaL_setfuncs(L, int_metamethods, 1);
+  lua_pop(L, 1);
+  lua_setfield(L, -2, "pickle");
+}

@@ -1,0 +1,97 @@
+/*
+** writer.h: writes the opcodes of a pickle, in any protocol from 0 to 5. Pure
+** but for its memory.
+**
+** It knows how each simple value is written and nothing of containers: the
+** caller writes MARK, TUPLE2, APPENDS and so on with mproc_writer_op, in the
+** order that they must have. After NOMEM or an error the pickle is useless;
+** the writer can be begun anew.
+*/
+#ifndef MPROC_WRITER_H
+#define MPROC_WRITER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/bytes.h"
+#include "core/status.h"
+#include "pickle/opcode.h"
+
+typedef struct mproc_writer {
+  const mproc_allocator *allocator;
+  uint8_t *data; /* owned; kept from one pickle to the next */
+  size_t size;   /* of the pickle so far */
+  size_t capacity;
+  size_t frame; /* where the frame's opcode is; protocol 4 and up */
+  unsigned protocol;
+  bool failed; /* there was no memory: told by mproc_writer_end */
+} mproc_writer;
+
+/* Makes a writer that holds no memory. 'a' must outlive it. */
+void mproc_writer_init(mproc_writer *w, const mproc_allocator *a);
+
+/* Begins a pickle of protocol 0 to 5. */
+void mproc_writer_begin(mproc_writer *w, unsigned protocol);
+
+/* Makes room for 'n' more bytes; false: there is no memory. */
+bool mproc_writer_grow(mproc_writer *w, size_t n);
+
+/* Where 'n' bytes may be written, which then count; NULL: no memory. */
+static inline uint8_t *mproc_writer_room(mproc_writer *w, size_t n) {
+  uint8_t *room;
+  if (n > w->capacity - w->size && !mproc_writer_grow(w, n))
+    return NULL;
+  room = w->data + w->size;
+  w->size += n;
+  return room;
+}
+
+/* An opcode without an argument. */
+static inline void mproc_writer_op(mproc_writer *w, mproc_pickle_opcode op) {
+  uint8_t *p = mproc_writer_room(w, 1);
+  if (p != NULL)
+    *p = (uint8_t)op;
+}
+
+/* None, True and False, integers and floats, as the protocol has them. */
+void mproc_writer_none(mproc_writer *w);
+void mproc_writer_bool(mproc_writer *w, bool value);
+void mproc_writer_int(mproc_writer *w, int64_t value);
+void mproc_writer_real(mproc_writer *w, double value);
+
+/* An integer of any size, as bigint.h has it. False: no memory for it. */
+void mproc_writer_long(mproc_writer *w, mproc_view bytes);
+
+/*
+** A str: 'text' is UTF-8, or WTF-8 where it has surrogates. It is not
+** memoized.
+*/
+void mproc_writer_text(mproc_writer *w, mproc_view text);
+
+/* bytes; below protocol 3 as a call of _codecs.encode, as CPython has it. */
+void mproc_writer_bytes(mproc_writer *w, mproc_view bytes);
+
+/* bytearray; below protocol 5 as a call of its class. */
+void mproc_writer_bytearray(mproc_writer *w, mproc_view bytes);
+
+/* A class or function by name; Python 2's names below protocol 3 are the
+   caller's to look up. */
+void mproc_writer_global(mproc_writer *w, mproc_view module, mproc_view name);
+
+/* Memoizes the topmost value under 'index', the number of those before it. */
+void mproc_writer_put(mproc_writer *w, uint32_t index);
+
+/* The value that was memoized under 'index'. */
+void mproc_writer_get(mproc_writer *w, uint32_t index);
+
+/*
+** Ends the pickle. OK: '*pickle' is it, until the next begin. NOMEM: there was
+** no memory at some point.
+*/
+mproc_status mproc_writer_end(mproc_writer *w, mproc_view *pickle);
+
+/* Frees its memory where that is more than 'keep' bytes. */
+void mproc_writer_free(mproc_writer *w, size_t keep);
+
+#endif

@@ -1,0 +1,324 @@
+---@meta multiprocessing.connection
+-- luacheck: no unused
+
+--- What Python's `multiprocessing.connection` does, for Lua: listeners, clients
+--- and pipes that exchange whole messages, with Python programs, too.
+---
+--- Times are seconds (fractions allowed; a negative one counts as 0), positions
+--- count from 1. Misuse throws. What the world does is returned: `nil, err`.
+local connection = {}
+
+--- What failed, as Python would name it. `tostring(err)` has the name and the
+--- message.
+---@class multiprocessing.Error
+--- the name of Python's exception: "EOFError", "TimeoutError",
+--- "AuthenticationError", "BufferTooShort", "OSError", or a child of OSError such
+--- as "ConnectionRefusedError"
+---@field name string
+---@field message string what was being done, to which address, and what came of it
+--- the system's code: "ECONNREFUSED", "EAI_NONAME"; "EMSGSIZE" for a bad message
+--- length, "ENAMETOOLONG" for a path that is too long
+---@field code string?
+---@field errno integer? the system's number for it
+--- BufferTooShort: the whole message; AuthenticationError of a client without a
+--- key: the challenge that came
+---@field bytes string?
+
+--- `{host, port}` (AF_INET; AF_INET6 where the host is an IPv6 literal), a path
+--- (AF_UNIX), or on Linux a string that starts with "\0" (AF_UNIX, abstract).
+--- An empty host is every interface for a listener, this machine for a client.
+--- Addresses that the module returns print as "host:port".
+---@alias multiprocessing.Address string|{[1]: string, [2]: integer}
+
+---@alias multiprocessing.Family "AF_INET"|"AF_INET6"|"AF_UNIX"|"AF_PIPE"
+
+---@alias multiprocessing.Digest "md5"|"sha256"|"sha384"|"sha3_256"|"sha3_384"
+
+--- What `wait` takes: our own objects, a descriptor, or an object of another
+--- library that has `pollfd`, `fileno` or `getfd` (and may have `dirty`).
+---@alias multiprocessing.Waitable multiprocessing.Connection|multiprocessing.Listener|integer|table|userdata
+
+--- What both ends of a handshake insist on.
+---@class multiprocessing.HandshakeOptions
+---@field digest? multiprocessing.Digest what our challenge asks for; default "sha256"
+--- those we accept and answer; default all. Python 3.11 and older know "md5" only
+---@field digests? multiprocessing.Digest[]
+
+--- Options of Pipe and Connection.
+---@class multiprocessing.ChannelOptions
+---@field max_message? integer bytes: the longest message that is received; default no limit
+--- take bytes past the message that was asked for: many small messages in one
+--- system call. Never for a descriptor that others read. Default false; for a
+--- Client and accepted connections true
+---@field readahead? boolean
+
+--- Options that a Listener and a Client share.
+---@class multiprocessing.PeerOptions: multiprocessing.ChannelOptions, multiprocessing.HandshakeOptions
+---@field authkey? string what both ends must know; an empty one is a key; default no handshake
+---@field family? multiprocessing.Family default: what the address says
+--- TCP: seconds of silence after which the system asks whether the peer is still
+--- there; default off
+---@field keepalive? number
+
+---@class multiprocessing.ListenerOptions: multiprocessing.PeerOptions
+--- AF_UNIX: the user ids that may connect, checked before a byte is read; default
+--- everyone. Nobody passes over other families
+---@field allow? integer[]
+---@field backlog? integer peers that the system queues, see listen(2); default 1
+--- permission bits of the socket file, set before anyone can connect; default the
+--- umask's
+---@field mode? integer
+---@field reuse? boolean replace a socket file on which no one listens; default false
+---@field timeout? number seconds for each peer's handshake; default 20
+
+---@class multiprocessing.ClientOptions: multiprocessing.PeerOptions
+---@field nonblocking? boolean return at once, still connecting; default false
+---@field retry? boolean while no one listens there yet, try again until the timeout; default false
+--- seconds for connecting and handshake together; default: connecting takes as long
+--- as the system lets it, then the handshake at most 20
+---@field timeout? number
+
+--- Binds and listens. Without an address: a fresh one of the family (default
+--- `default_family`), for AF_UNIX in a new private directory that `close` removes.
+---@param address multiprocessing.Address?
+---@param options multiprocessing.ListenerOptions?
+---@return multiprocessing.Listener? listener
+---@return multiprocessing.Error? err
+function connection.Listener(address, options) end
+
+--- Connects, and goes through the handshake where there is an authkey.
+---@param address multiprocessing.Address
+---@param options multiprocessing.ClientOptions?
+---@return multiprocessing.Client? client
+---@return multiprocessing.Error? err
+function connection.Client(address, options) end
+
+--- Makes a connection of a descriptor, which it owns from then on. An object
+--- gives its descriptor up by `detach`, or by `getfd` and `setfd` (LuaSocket).
+---@param fd integer|table|userdata
+---@param readable boolean? default true
+---@param writable boolean? default true
+---@param options multiprocessing.ChannelOptions?
+---@return multiprocessing.Connection? conn
+---@return multiprocessing.Error? err
+function connection.Connection(fd, readable, writable, options) end
+
+--- Two connections to each other. Simplex (`duplex` false): the first reads, the
+--- second writes.
+---@param duplex boolean? default true
+---@param options multiprocessing.ChannelOptions?
+---@return multiprocessing.Connection? a
+---@return multiprocessing.Connection|multiprocessing.Error b or the error
+function connection.Pipe(duplex, options) end
+
+--- Waits until at least one of the objects is ready: a connection for a receive
+--- (a whole message, end of file or an error; over a Pipe or an adopted
+--- descriptor any bytes, unless part of a message was read already), a listener
+--- for `accept`, a client also when it is open at last. An empty list with a
+--- timeout sleeps; without one it is misuse.
+---@param objects multiprocessing.Waitable[]
+---@param timeout number? nil waits for ever
+---@return multiprocessing.Waitable[]? ready in their order; empty when time is up
+---@return multiprocessing.Error? err
+function connection.wait(objects, timeout) end
+
+--- Iterates over the objects as they become ready, each as often as it is. Ends
+--- at the first timeout, or when the list, which may be changed in the loop, is
+--- empty.
+---@param objects multiprocessing.Waitable[]
+---@param timeout number? for each wait; nil waits for ever
+---@return fun(): multiprocessing.Waitable?
+function connection.ready(objects, timeout) end
+
+--- New bytes that can be changed in place: `size` zeros, or a copy of a string.
+---@param size integer|string
+---@return multiprocessing.Buffer
+function connection.Buffer(size) end
+
+--- Has the other end prove that it knows the authkey. A listener does this
+--- first, a client second.
+---@param conn table|userdata anything with `send_bytes` and `recv_bytes`
+---@param authkey string
+---@param digest multiprocessing.Digest? what the challenge asks for; default "sha256"
+---@param options multiprocessing.HandshakeOptions?
+---@return true? ok
+---@return multiprocessing.Error? err
+---@overload fun(conn: any, authkey: string, options: table?): true?, multiprocessing.Error?
+function connection.deliver_challenge(conn, authkey, digest, options) end
+
+--- Proves to the other end that this one knows the authkey. A client does this
+--- first, a listener second.
+---@param conn table|userdata anything with `send_bytes` and `recv_bytes`
+---@param authkey string
+---@param options multiprocessing.HandshakeOptions?
+---@return true? ok
+---@return multiprocessing.Error? err
+function connection.answer_challenge(conn, authkey, options) end
+
+--- The family that an address names, whether or not this system has it.
+---@param address multiprocessing.Address
+---@return multiprocessing.Family
+---@nodiscard
+function connection.address_type(address) end
+
+--- The families that this system has.
+---@type multiprocessing.Family[]
+connection.families = {}
+
+--- The family of a listener without an address.
+---@type multiprocessing.Family
+connection.default_family = "AF_UNIX"
+
+--- A bound address whose peers are greeted side by side, each under a deadline of
+--- its own. That goes on while `accept` or `wait` runs; in between the clock
+--- stands still. At most 128 handshakes are pending; then the oldest makes room,
+--- once it has had a second.
+---@class multiprocessing.Listener
+---@field address multiprocessing.Address? as bound; nil when closed
+---@field closed boolean
+---@field last_accepted multiprocessing.Address? of the last peer accepted, where it has one
+local Listener = {}
+
+--- The next peer that has passed the handshake; or why one has not
+--- (AuthenticationError, TimeoutError, EOFError, …), after which the listener
+--- goes on as before; or TimeoutError, because none came in time.
+---@param timeout number? nil waits for ever
+---@return multiprocessing.Connection? conn
+---@return multiprocessing.Error? err
+function Listener:accept(timeout) end
+
+--- Iterates over the peers that pass the handshake, until the listener is
+--- closed. What goes wrong is given to `on_error`, and does not end the loop.
+---@param on_error (fun(err: multiprocessing.Error))?
+---@return fun(): multiprocessing.Connection?
+function Listener:connections(on_error) end
+
+--- Closes it and every pending peer, and removes its socket file, if this process
+--- made it and it is still the same. May be called twice; a `<close>` variable
+--- and the collector do it, too.
+---@return true
+function Listener:close() end
+
+--- Its descriptor, which tells of new peers and not of handshakes that go on.
+--- Throws when it is closed.
+---@return integer
+---@nodiscard
+function Listener:fileno() end
+
+--- Its descriptor; -1 when it is closed.
+---@return integer
+---@nodiscard
+function Listener:getfd() end
+
+--- One end of a conversation in whole messages.
+---@class multiprocessing.Connection
+---@field closed boolean
+---@field peer multiprocessing.Address? the other end's address, where it has one
+---@field readable boolean false also after a bad message length
+---@field writable boolean
+local Connection = {}
+
+--- Sends the bytes from `i` to `j` as one message. TimeoutError: not one byte has
+--- left. Where part has left when time runs out, it returns true, and later
+--- sends, `flush` and `close` deliver the rest first.
+---@param s string|multiprocessing.Buffer
+---@param i integer? default 1; negative ones count from the end
+---@param j integer? default -1; a range outside of `s` is misuse
+---@return true? ok
+---@return multiprocessing.Error? err
+function Connection:send_bytes(s, i, j) end
+
+--- The next message. TimeoutError: what has come is kept, and the next receive
+--- goes on from there. EOFError: the peer has closed.
+---@param maxlength integer? bytes: a longer one is OSError, code EMSGSIZE, and the last
+---@return string? message
+---@return multiprocessing.Error? err
+function Connection:recv_bytes(maxlength) end
+
+--- Writes the next message into `buffer`, from position `i` on. BufferTooShort:
+--- it is longer than the room, and in `err.bytes`.
+---@param buffer multiprocessing.Buffer
+---@param i integer? default 1; negative ones count from the end
+---@return integer? size of the message
+---@return multiprocessing.Error? err
+function Connection:recv_bytes_into(buffer, i) end
+
+--- Iterates over the messages until end of file; any other failure is thrown.
+---@param mode "bytes"?
+---@return fun(): string?
+function Connection:messages(mode) end
+
+--- Whether a receive would not block: a message, end of file or an error is there.
+---@param timeout number? default 0; an explicit nil waits for ever
+---@return boolean
+function Connection:poll(timeout) end
+
+--- Limits each later call that blocks; 0: none does.
+---@param seconds number? nil, as at first: no limit
+---@return true
+function Connection:settimeout(seconds) end
+
+--- Sends what is held of a message that has left in part.
+---@param timeout number? default: the connection's; an explicit nil waits for ever
+---@return true? ok
+---@return multiprocessing.Error? err
+function Connection:flush(timeout) end
+
+--- Sends what is held, for at most the connection's timeout, then closes in any
+--- case. May be called twice. A `<close>` variable and the collector close
+--- without waiting.
+---@return true? ok
+---@return multiprocessing.Error? err what is held could not be sent
+function Connection:close() end
+
+--- Gives the descriptor up, to the caller, and closes the connection. OSError:
+--- bytes that came are buffered; receive them first.
+---@return integer? fd
+---@return multiprocessing.Error? err
+function Connection:detach() end
+
+--- The descriptor; -1 for a client between two attempts to connect, while which
+--- it may change. Throws when it is closed.
+---@return integer
+---@nodiscard
+function Connection:fileno() end
+
+--- The descriptor; -1 when it is closed (LuaSocket's way).
+---@return integer
+---@nodiscard
+function Connection:getfd() end
+
+--- As `getfd` (cqueues' way).
+---@return integer
+---@nodiscard
+function Connection:pollfd() end
+
+--- What an event loop is to wait for: "w" while a message is held or a client
+--- connects.
+---@return "r"|"w"|"rw"|""
+---@nodiscard
+function Connection:events() end
+
+--- Seconds after which an event loop is to call again in any case; nil: none.
+---@return number?
+---@nodiscard
+function Connection:timeout() end
+
+--- Whether a message is here already, so that no descriptor will tell of it.
+---@return boolean
+---@nodiscard
+function Connection:dirty() end
+
+--- A Connection that was opened from this side.
+---@class multiprocessing.Client: multiprocessing.Connection
+---@field address multiprocessing.Address to which it connects
+local Client = {}
+
+--- Goes on until the client is open; for one that is `nonblocking`. Any other
+--- method does so first, too. TimeoutError: call again, unless it is `closed`.
+---@param timeout number? nil: until the deadline of the option `timeout`
+---@return true? ok
+---@return multiprocessing.Error? err
+function Client:handshake(timeout) end
+
+return connection
