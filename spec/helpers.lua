@@ -334,6 +334,20 @@ function helpers.lua(script, ...)
   return helpers.start(helpers.lua_command(script, ...), options)
 end
 
+--- Starts spec/c/oom_host.c, built where the specs' C modules are, with these
+--- arguments; its Lua finds the modules which this process finds.
+---@param ... string
+function helpers.host(...)
+  local version = _VERSION:gsub("%D+", "_")
+  local host = package.searchpath("sys", package.cpath):gsub("sys%.so$", "")
+  return helpers.start({
+    "env", "LD_PRELOAD=" .. (os.getenv("LD_PRELOAD") or ""),
+    "LUA_PATH" .. version .. "=" .. package.path,
+    "LUA_CPATH" .. version .. "=" .. package.cpath,
+    host .. "oom_host", ...,
+  }, {stderr = "stdout"})
+end
+
 -- Pythons
 
 local python_env = {

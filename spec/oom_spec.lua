@@ -7,17 +7,9 @@ local helpers = require "helpers"
 local SCRIPT = "spec/fixtures/oom_script.lua"
 local sections = dofile(SCRIPT)
 
--- The host lies where the C modules of the specs do.
-local HOST = package.searchpath("sys", package.cpath):gsub("sys%.so$", "oom_host")
-
 -- Runs the host over a section; nothing may be wrong with it.
 local function run(...)
-  local argv = {
-    "env", "LUA_PATH=" .. package.path, "LUA_CPATH=" .. package.cpath,
-    "LUA_PATH_5_4=" .. package.path, "LUA_CPATH_5_4=" .. package.cpath,
-    "LD_PRELOAD=" .. (os.getenv("LD_PRELOAD") or ""), HOST, ...,
-  }
-  local child <close> = helpers.start(argv, {stderr = "stdout"})
+  local child <close> = helpers.host(...)
   local code, said = child:wait(helpers.limit)
   assert.equal(0, code, said)
   return said

@@ -19,6 +19,7 @@
 **   host.attempt(f)   f(), without memory from its first allocation on, from
 **                     the second, ..., until it returns; what it returns, and
 **                     how often it failed
+**   host.bytes()      how much memory is in use
 **
 ** Prints a line for each problem, and one at the end; exits with 0 if there
 ** was none.
@@ -193,6 +194,12 @@ static int attempt(lua_State *L) {
   }
 }
 
+/* host.bytes() */
+static int bytes(lua_State *L) {
+  lua_pushinteger(L, (lua_Integer)run_of(L)->memory.bytes);
+  return 1;
+}
+
 static void set_host(lua_State *L, const Run *r) {
   lua_newtable(L);
   lua_newtable(L);
@@ -205,6 +212,8 @@ static void set_host(lua_State *L, const Run *r) {
   lua_setfield(L, -2, "uid");
   lua_pushcfunction(L, attempt);
   lua_setfield(L, -2, "attempt");
+  lua_pushcfunction(L, bytes);
+  lua_setfield(L, -2, "bytes");
   lua_setglobal(L, "host");
 }
 

@@ -48,9 +48,10 @@ const char *lmp_checkbytes(lua_State *L, int idx, size_t *size) {
 }
 
 /* [-0, +1, v] A new Buffer whose bytes are yet to be set. */
-static lmp_Buffer *buffer_new(lua_State *L, lua_Unsigned size) {
+lmp_Buffer *lmp_newbuffer(lua_State *L, lua_Unsigned size) {
   lmp_Buffer *b;
-  luaL_argcheck(L, size <= MAX_BLOCK - sizeof *b, 1, "buffer too large");
+  if (size > MAX_BLOCK - sizeof *b)
+    luaL_error(L, "buffer too large");
   b = (lmp_Buffer *)lua_newuserdatauv(L, sizeof *b + (size_t)size, 0);
   b->size = (size_t)size;
   luaL_setmetatable(L, BUFFER_TYPE);
@@ -61,7 +62,7 @@ static int new_zeroed(lua_State *L) {
   lua_Integer size = luaL_checkinteger(L, 1);
   lmp_Buffer *b;
   luaL_argcheck(L, size >= 0, 1, "size is negative");
-  b = buffer_new(L, (lua_Unsigned)size);
+  b = lmp_newbuffer(L, (lua_Unsigned)size);
   memset(b->data, 0, b->size);
   return 1;
 }
@@ -69,7 +70,7 @@ static int new_zeroed(lua_State *L) {
 static int new_copy(lua_State *L) {
   size_t size;
   const char *s = lua_tolstring(L, 1, &size);
-  lmp_Buffer *b = buffer_new(L, size);
+  lmp_Buffer *b = lmp_newbuffer(L, size);
   memcpy(b->data, s, size);
   return 1;
 }

@@ -19,6 +19,9 @@ typedef struct lmp_Buffer {
   uint8_t data[];
 } lmp_Buffer;
 
+/* [-0, +1, m] Pushes a new Buffer of 'size' bytes, for the caller to fill. */
+lmp_Buffer *lmp_newbuffer(lua_State *L, lua_Unsigned size);
+
 /* [-0, +0, -] The Buffer at 'idx', or NULL where another value is. */
 lmp_Buffer *lmp_tobuffer(lua_State *L, int idx);
 

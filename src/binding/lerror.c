@@ -72,6 +72,14 @@ int lmp_pushfailure(lua_State *L, mproc_status st, const char *doing,
   return 2;
 }
 
+int lmp_pusherror(lua_State *L, const char *name) {
+  Description d = {name, NULL, NULL, 0};
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  push_error(L, &d);
+  return 2;
+}
+
 int lmp_pushmessageerror(lua_State *L, const char *name, const char *message) {
   Description d = {name, NULL, NULL, 0};
   lua_pushnil(L);

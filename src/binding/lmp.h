@@ -72,6 +72,12 @@ int lmp_pushfailure(lua_State *L, mproc_status st, const char *doing,
                     const char *what);
 
 /*
+** [-1, +2, m] Pushes nil and an error object of that name whose message is the
+** string on the top; returns 2.
+*/
+int lmp_pusherror(lua_State *L, const char *name);
+
+/*
 ** [-1, +2, m] Pushes nil and an error object of that name and message whose
 ** 'bytes' is the value on the top; returns 2.
 */
@@ -267,6 +273,23 @@ void lmp_openlistener(lua_State *L);
 
 /* connection.Listener */
 int lmp_listener_new(lua_State *L);
+
+/* ---- lpickle.c, lunpickle.c ---- */
+
+/*
+** pickle.loads(string [, options]) -> value | nil, err. Uses the stack from
+** index 1 on.
+*/
+int lmp_loads(lua_State *L);
+
+/* pickle.dumps(value [, options]) -> string | nil, err */
+int lmp_dumps(lua_State *L);
+
+/*
+** [-0, +0, v] Raises misuse, should the table at argument 'idx' have a key that
+** is not among 'names': zero-terminated each, the last one empty.
+*/
+void lmp_checkkeys(lua_State *L, int idx, const char *names);
 
 /* ---- lwait.c, lhandshake.c ---- */
 

@@ -242,17 +242,36 @@ static const Option *find_option(const char *name, int whose) {
   return NULL;
 }
 
+/* Misuse of argument 'idx': the key on the top is no option. */
+static int unknown_option(lua_State *L, int idx) {
+  const char *name = luaL_tolstring(L, -1, NULL);
+  lua_pushfstring(L, "unknown option '%s'", name);
+  return luaL_argerror(L, idx, lua_tostring(L, -1));
+}
+
 /* Misuse, should the table at 'idx' have a key that is no option. */
 static void check_keys(lua_State *L, int idx, int whose) {
   lua_pushnil(L);
   while (lua_next(L, idx) != 0) {
     lua_pop(L, 1);
     if (lua_type(L, -1) != LUA_TSTRING ||
-        find_option(lua_tostring(L, -1), whose) == NULL) {
-      const char *name = luaL_tolstring(L, -1, NULL);
-      lua_pushfstring(L, "unknown option '%s'", name);
-      luaL_argerror(L, idx, lua_tostring(L, -1));
-    }
+        find_option(lua_tostring(L, -1), whose) == NULL)
+      unknown_option(L, idx);
+  }
+}
+
+static bool is_among(const char *names, const char *name) {
+  while (*names != '\0' && strcmp(names, name) != 0)
+    names += strlen(names) + 1;
+  return *names != '\0';
+}
+
+void lmp_checkkeys(lua_State *L, int idx, const char *names) {
+  lua_pushnil(L);
+  while (lua_next(L, idx) != 0) {
+    lua_pop(L, 1);
+    if (lua_type(L, -1) != LUA_TSTRING || !is_among(names, lua_tostring(L, -1)))
+      unknown_option(L, idx);
   }
 }
 

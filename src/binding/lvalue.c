@@ -278,8 +278,10 @@ static int set_compat(lua_State *L) {
 
 /* clang-format off */
 static const luaL_Reg functions[] = {
+  {"dumps", lmp_dumps},
   {"global", global_new},
   {"int", int_new},
+  {"loads", lmp_loads},
   {"setcompat", set_compat},
   {NULL, NULL},
 };

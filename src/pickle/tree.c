@@ -291,7 +291,7 @@ static mproc_status do_long(Build *b) {
 
 static mproc_status do_float(Build *b) {
   double real;
-  if (!mproc_pickle_text_float(b->op.bytes, &real))
+  if (mproc_pickle_text_float(b->op.bytes, &real) != MPROC_PICKLE_OK)
     return fault(b, "malformed float");
   return push_real(b, real);
 }
