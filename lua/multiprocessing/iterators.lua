@@ -17,13 +17,16 @@ local function check(n, name, value, expected)
   end
 end
 
-local receivers = {bytes = function(conn) return conn:recv_bytes() end}
+local receivers = {
+  bytes = function(conn) return conn:recv_bytes() end,
+  objects = function(conn) return conn:recv() end,
+}
 
 --- conn:messages([mode]): the messages that come, until end of file. Any other
 -- failure is thrown, as by io.lines.
----@param mode "bytes"?
+---@param mode "objects" | "bytes" | nil
 function iterators.conversation(conn, mode)
-  local receive = receivers[mode or "bytes"]
+  local receive = receivers[mode or "objects"]
   if not receive then
     error(("bad argument #1 to 'messages' (unknown mode '%s')"):format(
       tostring(mode)), 2)

@@ -69,6 +69,8 @@ int lmp_client_new(lua_State *L) {
   lmp_checkfamily(L, 1, (mproc_family)a.family);
   c = lmp_newconnection(L, LMP_CLIENT, LMP_CLIENT_NUV);
   name = keep_address(L, &a);
+  lmp_pushcodec(L, &o);
+  lua_setiuservalue(L, -2, LMP_CODEC);
   st = mproc_connection_dial(&lmp_state(L)->ctx, &a, &o.listener.connection,
                              &o.dial, &core);
   if (st != MPROC_OK)

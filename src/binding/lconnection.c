@@ -251,6 +251,50 @@ static int conn_recv_bytes_into(lua_State *L) {
   return lmp_block(L, recv_into_step, deadline_of(c));
 }
 
+/* ---- values ---- */
+
+/*
+** [-1, +1 or +2, e] Replaces the value on the top by what a function of the
+** connection's codec makes of it: entry 'which' of its codec, 1 (dumps) or 3
+** (loads), or pickle's own, which the registry has under 'key'. Returns 1, or
+** 2 for nil and an error.
+*/
+static int recode(lua_State *L, int which, const void *key) {
+  bool custom = lua_getiuservalue(L, 1, LMP_CODEC) == LUA_TTABLE;
+  if (!custom || (lua_rawgeti(L, -1, which), !lua_toboolean(L, -1))) {
+    if (custom)
+      lua_pop(L, 1);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, key);
+  } /* value, codec, function */
+  lua_pushvalue(L, -3);
+  if (custom && (lua_rawgeti(L, -3, which + 1), lua_toboolean(L, -1))) {
+    lua_call(L, 2, 2);
+  } else {
+    if (custom)
+      lua_pop(L, 1);
+    lua_call(L, 1, 2);
+  } /* value, codec, result, error */
+  lua_remove(L, -3);
+  lua_remove(L, -3);
+  if (lua_isnil(L, -2) && !lua_isnil(L, -1))
+    return 2;
+  lua_pop(L, 1);
+  return 1;
+}
+
+/* Stack: connection, nil. */
+static int recv_step(lua_State *L, lmp_Wait *w) {
+  int results = recv_bytes_step(L, w);
+  return results == 1 ? recode(L, 3, &lmp_state(L)->loads) : results;
+}
+
+static int conn_recv(lua_State *L) {
+  const lmp_Connection *c = check_readable(L);
+  lua_settop(L, 1);
+  lua_pushnil(L);
+  return lmp_block(L, recv_step, deadline_of(c));
+}
+
 /* Whether the wait that has just ended, or a look now, finds it readable. */
 static bool is_readable_now(lmp_Wait *w, const mproc_connection *core) {
   if (!w->polled) {
@@ -377,6 +421,20 @@ static int conn_send_bytes(lua_State *L) {
     lua_pushinteger(L, 1);
     lua_pushinteger(L, count);
   }
+  return lmp_block(L, send_bytes_step, deadline_of(c));
+}
+
+static int conn_send(lua_State *L) {
+  const lmp_Connection *c = check_writable(L);
+  luaL_checkany(L, 2);
+  lua_settop(L, 2);
+  if (recode(L, 1, &lmp_state(L)->dumps) == 2)
+    return 2;
+  if (lua_type(L, 2) != LUA_TSTRING)
+    return luaL_error(L, "codec.dumps returned a %s, not a string",
+                      luaL_typename(L, 2));
+  lua_pushinteger(L, 1);
+  lua_pushinteger(L, (lua_Integer)lua_rawlen(L, 2));
   return lmp_block(L, send_bytes_step, deadline_of(c));
 }
 
@@ -681,6 +739,8 @@ int lmp_connection_adopt(lua_State *L) {
   o.listener.connection.writable = writable;
   c = lmp_newconnection(L, LMP_CONNECTION, LMP_CONNECTION_NUV);
   self = lua_gettop(L);
+  lmp_pushcodec(L, &o);
+  lua_setiuservalue(L, self, LMP_CODEC);
   if (lua_type(L, 1) == LUA_TNUMBER)
     lua_pushvalue(L, 1);
   else if (push_handed_over(L) == 2)
@@ -733,6 +793,10 @@ int lmp_connection_pipe(lua_State *L) {
   lmp_checkoptions(L, 2, LMP_FOR_ADOPTED, &o);
   c[0] = lmp_newconnection(L, LMP_CONNECTION, LMP_CONNECTION_NUV);
   c[1] = lmp_newconnection(L, LMP_CONNECTION, LMP_CONNECTION_NUV);
+  lmp_pushcodec(L, &o);
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, -4, LMP_CODEC);
+  lua_setiuservalue(L, -2, LMP_CODEC);
   st = open_pipe(L, c, duplex, &o.listener.connection);
   if (st != MPROC_OK)
     return lmp_pushfailure(L, st, "making a pipe", NULL);
@@ -752,8 +816,10 @@ const luaL_Reg lmp_connection_methods[] = {
   {"getfd", conn_getfd},
   {"poll", conn_poll},
   {"pollfd", conn_getfd},
+  {"recv", conn_recv},
   {"recv_bytes", conn_recv_bytes},
   {"recv_bytes_into", conn_recv_bytes_into},
+  {"send", conn_send},
   {"send_bytes", conn_send_bytes},
   {"settimeout", conn_settimeout},
   {"timeout", conn_timeout},

@@ -5,8 +5,10 @@
 
 #include <string.h>
 
+#define CODEC 1 /* user value: as LMP_CODEC, for those that are accepted */
+
 static lmp_Listener *new_listener(lua_State *L) {
-  lmp_Listener *l = (lmp_Listener *)lua_newuserdatauv(L, sizeof *l, 0);
+  lmp_Listener *l = (lmp_Listener *)lua_newuserdatauv(L, sizeof *l, CODEC);
   l->core = NULL; /* closed: __gc has nothing to do yet */
   luaL_setmetatable(L, LMP_LISTENER);
   return l;
@@ -62,6 +64,8 @@ static int take(lua_State *L, const lmp_Listener *l) {
   if (a.status != MPROC_OK)
     return push_failure(L, l->core, a.status, &a);
   lmp_setcore(c, a.connection, &mproc_connection_defaults);
+  lua_getiuservalue(L, 1, CODEC);
+  lua_setiuservalue(L, -2, LMP_CODEC);
   return 1;
 }
 
@@ -196,6 +200,8 @@ int lmp_listener_new(lua_State *L) {
     at = &a;
   }
   l = new_listener(L);
+  lmp_pushcodec(L, &o);
+  lua_setiuservalue(L, -2, CODEC);
   st = mproc_listener_new(&lmp_state(L)->ctx, at, o.family, &o.listener,
                           &l->core);
   if (st != MPROC_OK)

@@ -40,7 +40,8 @@ typedef struct lmp_State {
      address of its place here, and what follows under its own */
   const void *types[LMP_VALUE_TYPES];
   char none;
-  char globals; /* module -> name -> global */
+  char dumps, loads; /* the functions, for send and recv */
+  char globals;      /* module -> name -> global */
   char names_2to3, imports_2to3, names_3to2, imports_3to2; /* _compat_pickle */
   char
       picklers; /* one idle pickler and unpickler; see lpickle.c, lunpickle.c */
@@ -137,6 +138,12 @@ typedef struct lmp_Options {
   mproc_dial_options dial;
   mproc_family family;
   bool nonblocking;
+  /* places on the Lua stack, 0 where nothing was said: of 'codec',
+     'constructors', 'bytes' and 'protocol' */
+  int codec;
+  int constructors;
+  int bytes;
+  int protocol;
 } lmp_Options;
 
 /* Whose options a table holds: bits. */
@@ -153,6 +160,13 @@ enum {
 ** that 'o' points into: leave them on the stack for as long as 'o' is used.
 */
 void lmp_checkoptions(lua_State *L, int idx, int whose, lmp_Options *o);
+
+/*
+** [-0, +1, m] Pushes what the options say of the codec, for LMP_CODEC: nil for
+** pickle as it is, or {dumps, options for it, loads, options for it}, of which
+** each may be false.
+*/
+void lmp_pushcodec(lua_State *L, const lmp_Options *o);
 
 /*
 ** [-0, +0, v] The digest of that name; and the set of those in the list at
@@ -210,9 +224,10 @@ typedef struct lmp_Connection {
 /* Their user values. */
 enum {
   LMP_HELD = 1, /* the string that is leaving, or nil */
+  LMP_CODEC,    /* what lmp_pushcodec made: how values become messages */
   LMP_NAME,     /* a Client's: its address as text, for messages */
   LMP_ADDRESS,  /* a Client's: its address */
-  LMP_CONNECTION_NUV = LMP_HELD,
+  LMP_CONNECTION_NUV = LMP_CODEC,
   LMP_CLIENT_NUV = LMP_ADDRESS
 };
 

@@ -144,6 +144,41 @@ static void read_allow(const Reader *r, lmp_Options *o) {
   o->listener.allow_count = (size_t)n;
 }
 
+static void read_bytes(const Reader *r, lmp_Options *o) {
+  const char *mode = (const char *)read_string(r).data;
+  if (strcmp(mode, "wrap") != 0 && strcmp(mode, "string") != 0)
+    wrong(r, "\"string\" or \"wrap\"");
+  o->bytes = lua_gettop(r->L);
+}
+
+/* Misuse, unless the table on the top has a function of that name. */
+static void check_function(const Reader *r, const char *name) {
+  if (lua_getfield(r->L, -1, name) != LUA_TFUNCTION) {
+    lua_pop(r->L, 1);
+    wrong(r, "{dumps = function, loads = function}");
+  }
+  lua_pop(r->L, 1);
+}
+
+static void read_codec(const Reader *r, lmp_Options *o) {
+  if (lua_type(r->L, -1) != LUA_TTABLE)
+    wrong(r, "{dumps = function, loads = function}");
+  check_function(r, "dumps");
+  check_function(r, "loads");
+  o->codec = lua_gettop(r->L);
+}
+
+static void read_constructors(const Reader *r, lmp_Options *o) {
+  if (lua_type(r->L, -1) != LUA_TTABLE)
+    wrong(r, "table of functions");
+  o->constructors = lua_gettop(r->L);
+}
+
+static void read_protocol(const Reader *r, lmp_Options *o) {
+  read_integer(r, 0, 5);
+  o->protocol = lua_gettop(r->L);
+}
+
 static void read_authkey(const Reader *r, lmp_Options *o) {
   o->listener.connection.authkey = read_string(r);
   o->listener.connection.has_authkey = true;
@@ -219,6 +254,9 @@ static const Option options[] = {
     {"allow", LMP_FOR_LISTENER, read_allow},
     {"authkey", BOTH, read_authkey},
     {"backlog", LMP_FOR_LISTENER, read_backlog},
+    {"bytes", OPEN, read_bytes},
+    {"codec", OPEN, read_codec},
+    {"constructors", OPEN, read_constructors},
     {"digest", KEYED, read_digest},
     {"digests", KEYED, read_digests},
     {"family", BOTH, read_family},
@@ -226,6 +264,7 @@ static const Option options[] = {
     {"max_message", OPEN, read_max_message},
     {"mode", LMP_FOR_LISTENER, read_mode},
     {"nonblocking", LMP_FOR_CLIENT, read_nonblocking},
+    {"protocol", OPEN, read_protocol},
     {"readahead", OPEN, read_readahead},
     {"retry", LMP_FOR_CLIENT, read_retry},
     {"reuse", LMP_FOR_LISTENER, read_reuse},
@@ -283,6 +322,48 @@ static void set_defaults(lmp_Options *o, int whose) {
   o->listener.socket.mode = -1;
   o->listener.timeout = MPROC_HANDSHAKE_SECONDS;
   o->dial.timeout = -1;
+}
+
+/* [-0, +0, m] Sets entry 'i' of the table on the top: {[name] = options}. */
+static void set_option(lua_State *L, int i, const char *name, int idx) {
+  if (idx == 0)
+    return;
+  if (lua_rawgeti(L, -1, i) != LUA_TTABLE) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, -3, i);
+  }
+  lua_pushvalue(L, idx);
+  lua_setfield(L, -2, name);
+  lua_pop(L, 1);
+}
+
+/* [-0, +0, m] Sets entry 'i' to the codec's function of that name, or false. */
+static void set_function(lua_State *L, int i, const char *name, int codec) {
+  if (codec == 0)
+    lua_pushboolean(L, 0);
+  else
+    lua_getfield(L, codec, name);
+  lua_rawseti(L, -2, i);
+}
+
+void lmp_pushcodec(lua_State *L, const lmp_Options *o) {
+  if (o->codec == 0 && o->constructors == 0 && o->bytes == 0 &&
+      o->protocol == 0) {
+    lua_pushnil(L);
+    return;
+  }
+  lua_createtable(L, 4, 0);
+  set_function(L, 1, "dumps", o->codec);
+  set_function(L, 2, "", 0);
+  set_function(L, 3, "loads", o->codec);
+  set_function(L, 4, "", 0);
+  if (o->codec != 0) /* the options are pickle's */
+    return;
+  set_option(L, 2, "protocol", o->protocol);
+  set_option(L, 4, "bytes", o->bytes);
+  set_option(L, 4, "constructors", o->constructors);
 }
 
 void lmp_checkoptions(lua_State *L, int idx, int whose, lmp_Options *o) {

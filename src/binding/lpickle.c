@@ -19,7 +19,6 @@
 #define PROTOCOL 4     /* what every Python from 3.4 on reads */
 #define LONG_STRING 64 /* from this size on a string is worth memoizing */
 #define UNFINISHED 0x80000000u /* in the memo: being written, not memoized */
-#define FORGOTTEN UINT32_MAX   /* in the memo: not there after all */
 
 /* The fixed places on the Lua stack. */
 enum {
@@ -33,8 +32,7 @@ enum {
 
 /* What a frame writes. */
 typedef enum Kind {
-  LIST,      /* a sequence as lua_next yields it */
-  INDEXED,   /* a sequence by index; also an object's items */
+  LIST,      /* also an object's items */
   ARGUMENTS, /* an object's, one by one after its class */
   TUPLE,
   SET,
@@ -60,8 +58,6 @@ typedef enum Stage {
 /* A container that is being written. */
 typedef struct Frame {
   const void *address; /* of its Lua value, for the memo */
-  size_t start;        /* of the pickle, before this container */
-  uint32_t memo_start; /* size of the memo then */
   uint8_t kind;
   uint8_t stage;    /* of an object */
   bool half;        /* a dict: the key is written, the value is next */
@@ -162,37 +158,71 @@ static void memoize(Run *r, const void *address) {
 /* Whether the value is in the memo; '*index' is UNFINISHED and a count where
    it is a tuple (say) that is only being written. */
 static bool recall(const Run *r, const void *address, uint32_t *index) {
-  return mproc_memo_get(&r->p->memo, (uint64_t)(uintptr_t)address, index) &&
-         *index != FORGOTTEN;
+  return mproc_memo_get(&r->p->memo, (uint64_t)(uintptr_t)address, index);
 }
 
 /* ---- strings ---- */
 
-static void write_string(Run *r, const uint8_t *data, size_t size) {
-  mproc_view v = {data, size};
+/* Whether all bytes are ASCII; for strings that are short. */
+static bool is_ascii(const uint8_t *data, size_t size) {
+  uint8_t all = 0;
+  for (size_t i = 0; i < size; i++)
+    all |= data[i];
+  return all < 0x80;
+}
+
+static void write_string(Run *r, mproc_view v) {
   if (mproc_utf8_kind(v) == MPROC_UTF8_VALID)
     mproc_writer_text(r->w, v);
   else
     mproc_writer_bytes(r->w, v);
 }
 
-/* The string on the top. A long one is written only once. */
-static void save_string(Run *r) {
+/* The string at 'idx'. A long one is written only once. */
+static void save_string(Run *r, int idx) {
   lua_State *L = r->L;
-  size_t size;
-  const uint8_t *data = (const uint8_t *)lua_tolstring(L, -1, &size);
+  mproc_view v;
   const void *address;
   uint32_t index;
-  if (size < LONG_STRING) {
-    write_string(r, data, size);
+  v.data = (const uint8_t *)lua_tolstring(L, idx, &v.size);
+  if (v.size < LONG_STRING) {
+    if (r->w->protocol >= 4 && is_ascii(v.data, v.size))
+      mproc_writer_short_text(r->w, v);
+    else
+      write_string(r, v);
     return;
   }
-  address = lua_topointer(L, -1);
+  address = lua_topointer(L, idx);
   if (recall(r, address, &index)) {
     mproc_writer_get(r->w, index);
   } else {
-    write_string(r, data, size);
+    write_string(r, v);
     memoize(r, address);
+  }
+}
+
+/* [-0, +0, m] Writes the value at 'idx', which is of that type, if it is a
+   scalar. */
+static bool save_scalar(Run *r, int idx, int type) {
+  lua_State *L = r->L;
+  switch (type) {
+  case LUA_TNUMBER:
+    if (lua_isinteger(L, idx))
+      mproc_writer_int(r->w, (int64_t)lua_tointeger(L, idx));
+    else
+      mproc_writer_real(r->w, (double)lua_tonumber(L, idx));
+    return true;
+  case LUA_TSTRING:
+    save_string(r, idx);
+    return true;
+  case LUA_TBOOLEAN:
+    mproc_writer_bool(r->w, lua_toboolean(L, idx) != 0);
+    return true;
+  case LUA_TNIL:
+    mproc_writer_none(r->w);
+    return true;
+  default:
+    return false;
   }
 }
 
@@ -226,7 +256,7 @@ static void unspill(Run *r) {
 ** [-1, +2, m] Begins the frame of the container on the top, whose two slots
 ** these are from now on.
 */
-static Frame *enter(Run *r, Kind kind, size_t start, uint32_t memo_start) {
+static Frame *enter(Run *r, Kind kind) {
   lua_State *L = r->L;
   Pickler *p = r->p;
   Frame *f;
@@ -247,8 +277,6 @@ static Frame *enter(Run *r, Kind kind, size_t start, uint32_t memo_start) {
   f = &p->frames[r->depth++];
   memset(f, 0, sizeof *f);
   f->address = lua_topointer(L, -1);
-  f->start = start;
-  f->memo_start = memo_start;
   f->kind = (uint8_t)kind;
   lua_pushnil(L);
   return f;
@@ -270,10 +298,8 @@ static void mark(Run *r, Frame *f) {
   f->marked = true;
 }
 
-static void begin_list(Run *r, Kind kind, lua_Integer size) {
-  size_t start = r->w->size;
-  uint32_t memo_start = r->memoized;
-  Frame *f = enter(r, kind, start, memo_start);
+static void begin_list(Run *r, lua_Integer size) {
+  Frame *f = enter(r, LIST);
   f->size = size;
   if (has_appends(r)) {
     mproc_writer_op(r->w, MPROC_OP_EMPTY_LIST);
@@ -287,7 +313,7 @@ static void begin_list(Run *r, Kind kind, lua_Integer size) {
 }
 
 static void begin_dict(Run *r) {
-  Frame *f = enter(r, DICT, r->w->size, r->memoized);
+  Frame *f = enter(r, DICT);
   if (has_appends(r)) {
     mproc_writer_op(r->w, MPROC_OP_EMPTY_DICT);
   } else {
@@ -326,7 +352,7 @@ static bool begin_tuple(Run *r) {
   }
   if (!begin_unfinished(r, address))
     return false;
-  f = enter(r, TUPLE, r->w->size, r->memoized);
+  f = enter(r, TUPLE);
   f->size = size;
   if (size > 3 || r->w->protocol < 2)
     mark(r, f);
@@ -350,7 +376,7 @@ static bool begin_set(Run *r, Kind kind) {
   Frame *f;
   if ((kind == FROZENSET || !opcodes) && !begin_unfinished(r, address))
     return false;
-  f = enter(r, kind, r->w->size, r->memoized);
+  f = enter(r, kind);
   if (opcodes && kind == SET) {
     mproc_writer_op(r->w, MPROC_OP_EMPTY_SET);
     memoize(r, address);
@@ -393,46 +419,48 @@ static bool ends_at(lua_State *L, lua_Integer n) {
   return false;
 }
 
-/*
-** A sequence is a list, and so is the empty table; any other is a dict. In a
-** sequence whose items are in the table's array, lua_next yields them in order
-** and nothing else: so it is taken for one and written in that order, which
-** notices if it is not (abandon_list). Others are counted first.
-*/
-static void begin_plain(Run *r) {
-  lua_State *L = r->L;
-  lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
-  if (n > 0 && ends_at(L, n))
-    begin_list(r, LIST, n);
-  else if (n == 0 ? ends_at(L, n) : is_sequence(L, n))
-    begin_list(r, INDEXED, n);
-  else
-    begin_dict(r);
+/* lua_next(table, key), for what it raises of a key that the table lacks. */
+static int probe(lua_State *L) {
+  lua_next(L, 1);
+  return 0;
 }
 
-/* What was taken for a sequence in order is not: begins anew. Stack: table,
-   key, value. */
-static void abandon_list(Run *r) {
-  lua_State *L = r->L;
-  const Frame *f = innermost(r);
-  size_t start = f->start;
-  lua_Integer size = f->size;
-  for (size_t i = 0; i < r->p->memo.capacity; i++) {
-    mproc_memo_slot *s = &r->p->memo.slots[i];
-    if (s->round == r->p->memo.round && (s->value & UNFINISHED) == 0 &&
-        s->value >= f->memo_start)
-      s->value = FORGOTTEN;
-  }
-  r->memoized = f->memo_start;
-  r->w->size = start;
-  r->depth--;
-  lua_pop(L, 2);
-  if (r->depth >= SPILL) { /* 'enter' is going to spill the outer ones again */
-    unspill(r);
-    lua_rotate(L, -3, -1);
-  }
-  if (is_sequence(L, size))
-    begin_list(r, INDEXED, size);
+/*
+** Whether index 'n' of the table on the top is in its array: surely so where
+** lua_next takes n + 1, which the table has not, for a key, since it knows keys
+** in the array's range only. (At an array's very end it does not: then this is
+** false, and costs a count.)
+*/
+static bool is_in_array(lua_State *L, lua_Integer n) {
+  bool fine;
+  lua_pushcfunction(L, probe);
+  lua_pushvalue(L, -2);
+  lua_pushinteger(L, n + 1);
+  fine = lua_pcall(L, 2, 0, 0) == LUA_OK;
+  if (!fine)
+    lua_pop(L, 1);
+  return fine;
+}
+
+#define WORTH_PROBING 24 /* items; fewer are counted as fast */
+
+/*
+** Whether the table on the top has exactly the keys 1 to n, where 'n' is its
+** length. lua_next yields the array first: so if n is in the array and nothing
+** comes behind it, there is nothing else.
+*/
+static bool is_list(lua_State *L, lua_Integer n) {
+  if (!ends_at(L, n))
+    return n > 0 && is_sequence(L, n);
+  return n == 0 || (n >= WORTH_PROBING && is_in_array(L, n)) ||
+         is_sequence(L, n);
+}
+
+/* A sequence is a list, and so is the empty table; any other is a dict. */
+static void begin_plain(Run *r) {
+  lua_Integer n = (lua_Integer)lua_rawlen(r->L, -1);
+  if (is_list(r->L, n))
+    begin_list(r, n);
   else
     begin_dict(r);
 }
@@ -474,7 +502,7 @@ static bool check_object(Run *r) {
 static bool begin_object(Run *r) {
   if (!check_object(r) || !begin_unfinished(r, lua_topointer(r->L, -1)))
     return false;
-  enter(r, OBJECT, r->w->size, r->memoized)->stage = CLASS;
+  enter(r, OBJECT)->stage = CLASS;
   return true;
 }
 
@@ -697,29 +725,13 @@ static bool save_userdata(Run *r) {
 /* [-1, +0 or +2, e] Writes the value on the top, or begins its frame. */
 static bool save(Run *r) {
   lua_State *L = r->L;
-  switch (lua_type(L, -1)) {
-  case LUA_TNUMBER:
-    if (lua_isinteger(L, -1))
-      mproc_writer_int(r->w, (int64_t)lua_tointeger(L, -1));
-    else
-      mproc_writer_real(r->w, (double)lua_tonumber(L, -1));
-    break;
-  case LUA_TSTRING:
-    save_string(r);
-    break;
-  case LUA_TBOOLEAN:
-    mproc_writer_bool(r->w, lua_toboolean(L, -1) != 0);
-    break;
-  case LUA_TNIL:
-    mproc_writer_none(r->w);
-    break;
-  case LUA_TTABLE:
+  int type = lua_type(L, -1);
+  if (type == LUA_TTABLE)
     return save_table(r);
-  case LUA_TUSERDATA:
+  if (type == LUA_TUSERDATA)
     return save_userdata(r);
-  default:
+  if (!save_scalar(r, -1, type))
     return cannot(r);
-  }
   lua_pop(L, 1);
   return true;
 }
@@ -732,61 +744,62 @@ static void finish_item(Run *r, const Frame *f, mproc_pickle_opcode op) {
     mproc_writer_op(r->w, op);
 }
 
-/* The next item of a list that is written in lua_next's order. */
-static bool step_list(Run *r, bool *over) {
-  lua_State *L = r->L;
-  Frame *f = innermost(r);
-  finish_item(r, f, MPROC_OP_APPEND);
-  for (;;) {
-    if (lua_next(L, -2) == 0) {
-      lua_pushnil(L); /* the slot */
-      *over = true;
-      return true;
-    }
-    if (!lua_isinteger(L, -2) || lua_tointeger(L, -2) != f->at + 1) {
-      abandon_list(r);
-      return true;
-    }
-    f->at++;
-    if (lua_type(L, -1) != LUA_TNUMBER || !has_appends(r))
-      return save(r);
-    save(r); /* numbers need no frame: go on at once */
-  }
-}
-
+/* Items by index; scalars, which need no frame, one after the other. */
 static bool step_indexed(Run *r, bool *over) {
   lua_State *L = r->L;
   Frame *f = innermost(r);
-  if (f->kind == INDEXED)
-    finish_item(r, f, MPROC_OP_APPEND);
-  *over = f->at >= f->size;
-  if (*over)
-    return true;
-  lua_rawgeti(L, -2, ++f->at);
+  for (;;) {
+    int type;
+    if (f->kind == LIST)
+      finish_item(r, f, MPROC_OP_APPEND);
+    *over = f->at >= f->size;
+    if (*over)
+      return true;
+    type = lua_rawgeti(L, -2, ++f->at);
+    if (!save_scalar(r, -1, type))
+      return save(r);
+    lua_pop(L, 1);
+  }
+}
+
+/* Writes the key at -2; false: it is no scalar, and is to be saved first. */
+static bool save_key(Run *r) {
+  return save_scalar(r, -2, lua_type(r->L, -2));
+}
+
+/* The value of the key in the slot, which has a frame of its own. */
+static bool step_value(Run *r, Frame *f) {
+  lua_State *L = r->L;
+  f->half = false;
+  lua_pushvalue(L, -1);
+  lua_rawget(L, -3);
   return save(r);
 }
 
 static bool step_dict(Run *r, bool *over) {
   lua_State *L = r->L;
   Frame *f = innermost(r);
-  if (f->half) { /* stack: table, key */
-    f->half = false;
-    lua_pushvalue(L, -1);
-    lua_rawget(L, -3);
-    return save(r);
+  if (f->half)
+    return step_value(r, f);
+  for (;;) {
+    finish_item(r, f, MPROC_OP_SETITEM);
+    if (lua_next(L, -2) == 0) {
+      lua_pushnil(L); /* the slot */
+      *over = true;
+      return true;
+    }
+    if (f->at++ == 0 && has_appends(r))
+      mark(r, f);
+    if (!save_key(r)) {
+      lua_pop(L, 1);
+      lua_pushvalue(L, -1);
+      f->half = true;
+      return save(r);
+    }
+    if (!save_scalar(r, -1, lua_type(L, -1)))
+      return save(r); /* the key is in the slot */
+    lua_pop(L, 1);
   }
-  finish_item(r, f, MPROC_OP_SETITEM);
-  if (lua_next(L, -2) == 0) {
-    lua_pushnil(L); /* the slot */
-    *over = true;
-    return true;
-  }
-  if (f->at++ == 0 && has_appends(r))
-    mark(r, f);
-  lua_pop(L, 1);
-  lua_pushvalue(L, -1);
-  f->half = true;
-  return save(r);
 }
 
 static bool step_set(Run *r, bool *over) {
@@ -827,7 +840,7 @@ static bool splice_args(Run *r) {
   lua_State *L = r->L;
   Frame *f;
   push_field(L, -2, "args");
-  f = enter(r, ARGUMENTS, r->w->size, r->memoized);
+  f = enter(r, ARGUMENTS);
   f->size = (lua_Integer)lua_rawlen(L, -2);
   return true;
 }
@@ -892,7 +905,7 @@ static bool begin_part(Run *r, const char *name, Kind kind) {
     lua_pop(L, 1);
     return true;
   }
-  f = enter(r, kind, r->w->size, r->memoized);
+  f = enter(r, kind);
   f->size = n;
   if (has_appends(r))
     mark(r, f);
@@ -919,7 +932,7 @@ static bool step_object(Run *r, bool *over) {
     return true;
   case ITEMS:
     f->stage = EXTRA;
-    return begin_part(r, "items", INDEXED);
+    return begin_part(r, "items", LIST);
   case EXTRA:
     f->stage = STATE;
     return begin_part(r, "pairs", PAIRS);
@@ -945,8 +958,6 @@ static bool step_object(Run *r, bool *over) {
 static bool step(Run *r, bool *over) {
   switch ((Kind)innermost(r)->kind) {
   case LIST:
-    return step_list(r, over);
-  case INDEXED:
   case ARGUMENTS:
   case TUPLE:
     return step_indexed(r, over);
@@ -1010,7 +1021,6 @@ static void end_called_set(Run *r, const Frame *f) {
 static void end_container(Run *r, const Frame *f) {
   switch ((Kind)f->kind) {
   case LIST:
-  case INDEXED:
     if (f->marked)
       mproc_writer_op(r->w, MPROC_OP_APPENDS);
     break;

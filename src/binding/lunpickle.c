@@ -26,17 +26,15 @@ enum {
   INPUT = 1, /* the string */
   OPTIONS,   /* a table, or nil */
   OWNER,     /* the Unpickler */
-  MADE,      /* node -> the value of a shared node, once there is one; or nil */
+  MADE,      /* place of a shared node -> its value; or nil */
   SPILLED,   /* the slots of the deeper frames; or nil */
   TYPES,     /* from here on: the metatables, once they were needed */
   BASE = TYPES + LMP_VALUE_TYPES
 };
 
-/* The 'mark' of a node. */
-enum {
-  MADE_ALREADY = 1, /* its value is kept */
-  IN_THE_MAKING     /* its constructor waits for its arguments */
-};
+/* The 'place' of a node whose constructor waits for its arguments; that of
+   others is where MADE has its value, or 0. */
+#define IN_THE_MAKING UINT32_MAX
 
 /* What an object's frame is about to attach. */
 typedef enum Stage { CLASS, ARGS, KWARGS, ITEMS, PAIRS, STATE, DONE } Stage;
@@ -68,7 +66,8 @@ typedef struct Unpickler {
 typedef struct Run {
   lua_State *L;
   Unpickler *u;
-  size_t depth; /* frames in use */
+  size_t depth;  /* frames in use */
+  uint32_t made; /* places given in MADE */
   size_t max_depth;
   bool wrap;
   bool old_names;      /* Python 2's: protocol 2 and below */
@@ -252,9 +251,9 @@ static void keep(Run *r, uint32_t node) {
     lua_newtable(L);
     lua_replace(L, MADE);
   }
-  n->mark = MADE_ALREADY;
+  n->place = ++r->made;
   lua_pushvalue(L, -1);
-  lua_rawseti(L, MADE, (lua_Integer)node + 1);
+  lua_rawseti(L, MADE, (lua_Integer)n->place);
 }
 
 /* ---- frames ---- */
@@ -348,7 +347,7 @@ static void begin_object(Run *r, Frame *f, const mproc_node *n) {
   f->stage = f->constructed ? ARGS : CLASS;
   f->wrap = true;
   if (f->constructed) {
-    mproc_tree_node(&r->u->tree, f->node)->mark = IN_THE_MAKING;
+    mproc_tree_node(&r->u->tree, f->node)->place = IN_THE_MAKING;
     lua_pushnil(L); /* there is no object yet */
     lua_insert(L, -2);
   } else {
@@ -562,10 +561,10 @@ static bool attach(Run *r, bool bytes) {
 static bool visit_node(Run *r, uint32_t node, bool wrap) {
   lua_State *L = r->L;
   const mproc_node *n = mproc_tree_node(&r->u->tree, node);
-  if (n->mark == IN_THE_MAKING)
+  if (n->place == IN_THE_MAKING)
     return refuse(r, "an instance occurs in its own arguments");
-  if (n->mark == MADE_ALREADY) {
-    lua_rawgeti(L, MADE, (lua_Integer)node + 1);
+  if (n->place != 0) {
+    lua_rawgeti(L, MADE, (lua_Integer)n->place);
     return attach(r, false);
   }
   if (push_leaf(r, n, wrap)) {
@@ -582,13 +581,14 @@ static bool visit(Run *r, const mproc_value *v, bool wrap) {
   return attach(r, v->tag == MPROC_VALUE_BYTES);
 }
 
-/* The next value of the frame's items; NULL: there is no more. */
-static const mproc_value *next_value(Run *r, Frame *f) {
-  if (f->left == 0) {
+/* Whether the frame has more values to attach; then 'next' is the next one. */
+static bool has_more(Run *r, Frame *f) {
+  if (f->left == 0)
     f->next = mproc_tree_piece(&r->u->tree, f->items, &f->at, &f->left);
-    if (f->next == NULL)
-      return NULL;
-  }
+  return f->next != NULL;
+}
+
+static const mproc_value *take_value(Frame *f) {
   f->left--;
   return f->next++;
 }
@@ -608,6 +608,44 @@ static void attach_run(Run *r, Frame *f) {
   f->count = count;
 }
 
+/*
+** [-0, +1 or +0, m] Pushes a value that needs neither a frame nor a look at
+** what it is: anything simple but bytes, and text that was made before.
+*/
+static bool push_easy(Run *r, const mproc_value *v) {
+  const mproc_node *n;
+  if (v->tag < MPROC_VALUE_BYTES) {
+    push_simple(r, v, false);
+    return true;
+  }
+  if (v->tag == MPROC_VALUE_BYTES)
+    return false;
+  n = mproc_tree_node(&r->u->tree, v->as.node);
+  if (n->kind != MPROC_NODE_TEXT || n->place == 0)
+    return false;
+  lua_rawgeti(r->L, MADE, (lua_Integer)n->place);
+  return true;
+}
+
+/* The same for a dict's entries with such keys: of numbers, those that are no
+   float; stops at any other, perhaps between a key and its value. */
+static void attach_entries(Run *r, Frame *f) {
+  lua_State *L = r->L;
+  while (f->left >= 2 && f->next->tag != MPROC_VALUE_REAL &&
+         push_easy(r, f->next)) {
+    if (!push_easy(r, f->next + 1)) {
+      lua_replace(L, -2); /* the key waits in the slot */
+      f->has_key = true;
+      f->next++;
+      f->left--;
+      return;
+    }
+    lua_rawset(L, -4);
+    f->next += 2;
+    f->left -= 2;
+  }
+}
+
 /* Begins the items or the pairs of an object, if it has any. */
 static bool begin_part(Run *r, Frame *f, const mproc_items *items) {
   if (items->count == 0) {
@@ -625,7 +663,6 @@ static bool step_object(Run *r, bool *over) {
   Frame *f = innermost(r);
   const mproc_node *n = mproc_tree_node(&r->u->tree, f->node);
   const mproc_object *o = mproc_tree_object(&r->u->tree, n);
-  const mproc_value *v;
   switch ((Stage)f->stage) {
   case CLASS:
     return visit(r, &o->callable, true);
@@ -641,9 +678,8 @@ static bool step_object(Run *r, bool *over) {
     if (f->items == NULL &&
         !begin_part(r, f, f->stage == ITEMS ? &o->items : &o->pairs))
       return true;
-    v = next_value(r, f);
-    if (v != NULL)
-      return visit(r, v, true);
+    if (has_more(r, f))
+      return visit(r, take_value(f), true);
     f->items = NULL;
     lua_pushvalue(r->L, -1);
     return set_part(r, (Stage)f->stage++, f->constructed);
@@ -662,13 +698,14 @@ static bool step_object(Run *r, bool *over) {
 
 static bool step_container(Run *r, bool *over) {
   Frame *f = innermost(r);
-  const mproc_value *v;
-  if (f->left > 0 &&
-      (f->kind == MPROC_NODE_LIST || f->kind == MPROC_NODE_TUPLE))
+  *over = !has_more(r, f);
+  if (*over)
+    return true;
+  if (f->kind == MPROC_NODE_LIST || f->kind == MPROC_NODE_TUPLE)
     attach_run(r, f);
-  v = next_value(r, f);
-  *over = v == NULL;
-  return v == NULL || visit(r, v, f->wrap);
+  else if (f->kind == MPROC_NODE_DICT && !f->has_key && !f->bytes_keys)
+    attach_entries(r, f);
+  return f->left == 0 || visit(r, take_value(f), f->wrap);
 }
 
 /* How an object was constructed, where that is not by a plain call. */
@@ -787,7 +824,7 @@ static int push_refusal(lua_State *L, const char *problem, size_t offset) {
 }
 
 int lmp_loads(lua_State *L) {
-  Run r = {L, NULL, 0, SIZE_MAX, false, false, NULL};
+  Run r = {L, NULL, 0, 0, SIZE_MAX, false, false, NULL};
   mproc_tree_limits limits = {SIZE_MAX, INT_DIGITS};
   mproc_view in;
   mproc_status st;

@@ -330,6 +330,12 @@ static void make_singletons(lua_State *L) {
   lua_pop(L, 1);
 }
 
+/* [-0, +0, m] Puts a function of the table on the top in the registry, too. */
+static void keep_function(lua_State *L, const char *name, const void *key) {
+  lua_getfield(L, -1, name);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, key);
+}
+
 void lmp_openvalue(lua_State *L) {
   lua_newtable(L); /* pickle */
   lua_pushvalue(L, lua_upvalueindex(1));
@@ -344,5 +350,7 @@ void lmp_openvalue(lua_State *L) {
   lua_pushvalue(L, lua_upvalueindex(1));
   luaL_setfuncs(L, int_metamethods, 1);
   lua_pop(L, 1);
+  keep_function(L, "dumps", &lmp_state(L)->dumps);
+  keep_function(L, "loads", &lmp_state(L)->loads);
   lua_setfield(L, -2, "pickle");
 }

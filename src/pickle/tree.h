@@ -97,9 +97,9 @@ typedef struct mproc_object {
 } mproc_object;
 
 typedef struct mproc_node {
-  uint8_t kind; /* mproc_node_kind */
-  bool shared;  /* occurs more than once, or may */
-  uint8_t mark; /* for the reader of the tree; 0 at first */
+  uint8_t kind;   /* mproc_node_kind */
+  bool shared;    /* occurs more than once, or may */
+  uint32_t place; /* for the reader of the tree; 0 at first */
   union {
     mproc_view bytes;
     mproc_items items;

@@ -157,9 +157,15 @@ void mproc_writer_real(mproc_writer *w, double value) {
   if (p == NULL)
     return;
   memcpy(&bits, &value, sizeof bits);
-  *p++ = MPROC_OP_BINFLOAT;
-  for (int i = 7; i >= 0; i--)
-    *p++ = (uint8_t)(bits >> (8 * i));
+  p[0] = MPROC_OP_BINFLOAT;
+  p[1] = (uint8_t)(bits >> 56);
+  p[2] = (uint8_t)(bits >> 48);
+  p[3] = (uint8_t)(bits >> 40);
+  p[4] = (uint8_t)(bits >> 32);
+  p[5] = (uint8_t)(bits >> 24);
+  p[6] = (uint8_t)(bits >> 16);
+  p[7] = (uint8_t)(bits >> 8);
+  p[8] = (uint8_t)bits;
 }
 
 /* Protocols 0 and 1: LONG, in decimal. */

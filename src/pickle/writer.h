@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "core/bytes.h"
 #include "core/status.h"
@@ -52,6 +53,19 @@ static inline void mproc_writer_op(mproc_writer *w, mproc_pickle_opcode op) {
   uint8_t *p = mproc_writer_room(w, 1);
   if (p != NULL)
     *p = (uint8_t)op;
+}
+
+/*
+** A str of at most 255 bytes of ASCII or other valid UTF-8, in protocol 4 or 5:
+** the usual case of mproc_writer_text.
+*/
+static inline void mproc_writer_short_text(mproc_writer *w, mproc_view text) {
+  uint8_t *p = mproc_writer_room(w, 2 + text.size);
+  if (p != NULL) {
+    p[0] = MPROC_OP_SHORT_BINUNICODE;
+    p[1] = (uint8_t)text.size;
+    memcpy(p + 2, text.data, text.size);
+  }
 }
 
 /* None, True and False, integers and floats, as the protocol has them. */
