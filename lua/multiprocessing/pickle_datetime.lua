@@ -3,6 +3,7 @@
 -- An instance that comes from Python has its parts packed into bytes; one that Lua
 -- makes, by `pickle.global("datetime", "date")(2022, 10, 15)`, has numbers.
 
+local core = require "multiprocessing.core"
 local values = require "multiprocessing.pickle_values"
 local views = require "multiprocessing.pickle_views"
 
@@ -24,7 +25,8 @@ local packed = {
 }
 
 local function from_bytes(data, how, names)
-  local found = {string.unpack(how.format, data)}
+  local found = table.pack(string.unpack(how.format, data))
+  found[found.n] = nil -- the position after them
   local parts = {fold = 0}
   if how.fold and found[how.fold] >= 128 then
     found[how.fold] = found[how.fold] - 128
@@ -100,7 +102,7 @@ end
 
 local function total_seconds(object)
   local parts = delta_parts(object)
-  return parts and parts[1] * DAY + parts[2] + parts[3] / 1000000
+  return parts and parts[1] * (DAY + 0.0) + parts[2] + parts[3] / 1000000
 end
 
 views.register("datetime.timedelta", {
@@ -125,8 +127,9 @@ views.register("datetime.timedelta", {
 
 local function zone_offset(object)
   local delta = views.arguments(object)[1]
-  return views.classof(delta) == "datetime.timedelta" and total_seconds(delta)
-         or nil
+  local offset = views.classof(delta) == "datetime.timedelta"
+                 and total_seconds(delta)
+  return offset and math.abs(offset) < DAY and offset or nil
 end
 
 -- "+02:00", with seconds where there are some.
@@ -158,10 +161,12 @@ views.register("datetime.timezone", {
   end,
 })
 
+-- ---- zoneinfo ----
+
+local ZoneInfo = core.pickle.global("zoneinfo", "ZoneInfo")
+
 views.wrappers["zoneinfo.ZoneInfo._unpickle"] = {
-  class = function()
-    return require("multiprocessing.core").pickle.global("zoneinfo", "ZoneInfo")
-  end,
+  class = function() return ZoneInfo end,
   arguments = function(args) return {args[1]} end,
 }
 
@@ -178,13 +183,13 @@ views.register("zoneinfo.ZoneInfo", {
   end,
 })
 
+-- ---- date, time, datetime ----
+
 -- Seconds east of UTC, of a tzinfo whose offset is a constant.
 local function offset_of(tzinfo)
   return views.classof(tzinfo) == "datetime.timezone" and zone_offset(tzinfo)
          or nil
 end
-
--- ---- date, time, datetime ----
 
 local function date_text(parts)
   return ("%04d-%02d-%02d"):format(parts.year, parts.month, parts.day)

@@ -82,9 +82,11 @@ views.register("fractions.Fraction", {
 -- ---- uuid.UUID ----
 
 local LIMBS = 8 -- of 16 bits each
+local DIGITS = 39 -- of the largest number
 
 -- 32 hexadecimal digits of a decimal number; nil where it needs more.
 local function to_hex(digits)
+  if #digits > DIGITS then return nil end
   local limbs = {}
   for i = 1, LIMBS do limbs[i] = 0 end
   for digit in digits:gmatch("%d") do

@@ -25,7 +25,9 @@ local function view(separator)
     methods = {str = str},
     tostring = function(object, repr)
       local path = str(object)
-      return path and ("%s(%s)"):format(object.name, repr(path:gsub("\\", "/")))
+      if not path then return nil end
+      if separator == "\\" then path = path:gsub("\\", "/") end
+      return ("%s(%s)"):format(object.name, repr(path))
     end,
   }
 end

@@ -15,7 +15,7 @@
 #include "pickle/writer.h"
 
 #define SPILL 1000     /* frames on the Lua stack */
-#define KEEP 65536     /* bytes of memory kept from one call to the next */
+#define KEEP (1 << 20) /* bytes of memory kept from one call to the next */
 #define PROTOCOL 4     /* what every Python from 3.4 on reads */
 #define LONG_STRING 64 /* from this size on a string is worth memoizing */
 #define UNFINISHED 0x80000000u /* in the memo: being written, not memoized */

@@ -18,7 +18,7 @@
 #include "pickle/tree.h"
 
 #define SPILL 1000      /* frames on the Lua stack */
-#define KEEP 65536      /* bytes of memory kept from one call to the next */
+#define KEEP (1 << 20)  /* bytes of memory kept from one call to the next */
 #define INT_DIGITS 4300 /* CPython's limit (sys.int_info) */
 
 /* The fixed places on the Lua stack. */

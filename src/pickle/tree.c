@@ -72,13 +72,18 @@ static size_t stack_floor(const mproc_tree *t) {
   return t->marks.count == 0 ? 0 : marks[t->marks.count - 1];
 }
 
-static mproc_status push(Build *b, mproc_value v) {
+static mproc_status push_slowly(Build *b, mproc_value v) {
   mproc_array *s = &b->t->stack;
-  if (s->count == s->capacity) {
-    mproc_status st = array_reserve(b->t, s, 1, sizeof v);
-    if (st != MPROC_OK)
-      return st;
-  }
+  mproc_status st = array_reserve(b->t, s, 1, sizeof v);
+  if (st == MPROC_OK)
+    *stack_at(b->t, s->count++) = v;
+  return st;
+}
+
+static inline mproc_status push(Build *b, mproc_value v) {
+  mproc_array *s = &b->t->stack;
+  if (s->count == s->capacity)
+    return push_slowly(b, v);
   *stack_at(b->t, s->count++) = v;
   return MPROC_OK;
 }
@@ -437,9 +442,16 @@ static mproc_status new_slot(Build *b, uint64_t index) {
 }
 
 static mproc_status do_put(Build *b, uint64_t index) {
+  mproc_array *memo = &b->t->memo;
   mproc_value *slot;
   if (!has(b, 1))
     return underflow(b);
+  if (index == b->t->dense && index == memo->count && index < memo->capacity &&
+      index < UINT32_MAX) { /* the usual case */
+    ((mproc_value *)memo->data)[index] = *top(b, 0);
+    b->t->dense = ++memo->count;
+    return MPROC_OK;
+  }
   slot = find_slot(b->t, index);
   if (slot == NULL) {
     mproc_status st = new_slot(b, index);
@@ -451,9 +463,12 @@ static mproc_status do_put(Build *b, uint64_t index) {
   return MPROC_OK;
 }
 
+/* In the 'size' of short text in the memo: it was fetched before. */
+#define FETCHED 0x80000000u
+
 /*
-** Pushes what the memo has. Text that is fetched once is likely to be fetched
-** again (the keys of many dicts): from then on it is a node, so that it becomes
+** Pushes what the memo has. Text that is fetched twice is likely to be fetched
+** often (the keys of many dicts): from then on it is a node, so that it becomes
 ** a Lua string only once.
 */
 static mproc_status do_get(Build *b, uint64_t index) {
@@ -461,8 +476,13 @@ static mproc_status do_get(Build *b, uint64_t index) {
   mproc_value v;
   if (slot == NULL)
     return fault(b, "nothing was memoized under this index");
+  if (slot->tag == MPROC_VALUE_TEXT && (slot->size & FETCHED) == 0) {
+    mproc_status st = push(b, *slot);
+    slot->size |= FETCHED;
+    return st;
+  }
   if (slot->tag == MPROC_VALUE_TEXT) {
-    mproc_view text = {slot->as.data, slot->size};
+    mproc_view text = {slot->as.data, slot->size & ~FETCHED};
     mproc_status st = push_bytes_node(b, MPROC_NODE_TEXT, text);
     if (st != MPROC_OK)
       return st;
@@ -1032,7 +1052,7 @@ static void array_clear(mproc_tree *t, mproc_array *a, size_t size,
 }
 
 void mproc_tree_clear(mproc_tree *t, size_t keep) {
-  keep /= 8; /* arrays */
+  keep /= 4; /* the large ones: nodes, values, stack, memo */
   free_texts(t);
   array_clear(t, &t->nodes, sizeof(mproc_node), keep);
   array_clear(t, &t->values, sizeof(mproc_value), keep);
