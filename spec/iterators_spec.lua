@@ -21,13 +21,24 @@ local function collect(conn, mode)
 end
 
 describe("conn:messages", function()
-  for mode, name in pairs {bytes = "bytes", [false] = "no mode"} do
-    it("gives every message until the end of file, with " .. name, function()
+  it("gives every message until the end of file, as bytes", function()
+    local peer <close> = helpers.raw_peer()
+    peer.conn:settimeout(LIMIT)
+    for _, message in ipairs {"one", "", "two\0"} do peer.raw:write_frame(message) end
+    peer.raw:close()
+    assert.same({"one", "", "two\0"}, collect(peer.conn, "bytes"))
+  end)
+
+  for _, mode in ipairs {"objects", false} do
+    it("gives every message until the end of file, as values: " ..
+       tostring(mode), function()
       local peer <close> = helpers.raw_peer()
       peer.conn:settimeout(LIMIT)
-      for _, message in ipairs {"one", "", "two\0"} do peer.raw:write_frame(message) end
+      for _, message in ipairs {"I1\n.", "I01\n.", "(I1\nI2\nl."} do
+        peer.raw:write_frame(message)
+      end
       peer.raw:close()
-      assert.same({"one", "", "two\0"}, collect(peer.conn, mode or nil))
+      assert.same({1, true, {1, 2}}, collect(peer.conn, mode or nil))
     end)
   end
 

@@ -120,7 +120,7 @@ local hows = {new = true, new_ex = true, inst = true}
 local function check_part(name, value, is_right, expected)
   if not is_right then
     misuse(1, "object", ("field '%s': %s expected, got %s"):format(
-      name, expected, values.type(value) or type(value)), 2)
+      name, expected, values.type(value) or type(value)), 3)
   end
 end
 
@@ -137,7 +137,7 @@ end
 local function check_object(t)
   for name in next, t do
     if not views.raw_fields[name] then
-      misuse(1, "object", ("unknown field '%s'"):format(tostring(name)))
+      misuse(1, "object", ("unknown field '%s'"):format(tostring(name)), 2)
     end
   end
   local args, kwargs, how = t.args, t.kwargs, t.how

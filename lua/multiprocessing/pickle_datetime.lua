@@ -72,12 +72,14 @@ end
 
 local function fields_of(kind, names)
   local fields = {}
-  for _, name in ipairs(names) do
+  local function add(name)
     fields[name] = function(object)
       local parts = parts_of(object, kind, names)
       return parts and parts[name]
     end
   end
+  for _, name in ipairs(names) do add(name) end
+  if kind ~= "date" then add "fold" end
   return fields
 end
 
@@ -245,10 +247,6 @@ local function constructor(name, names, optional_from)
   end
 end
 
-local function with_fold(names)
-  return table.move({"fold"}, 1, 1, #names + 1, {table.unpack(names)})
-end
-
 local function register(kind, names, show, text)
   local function formatted(separator)
     return function(object)
@@ -257,7 +255,7 @@ local function register(kind, names, show, text)
     end
   end
   views.register("datetime." .. kind, {
-    fields = fields_of(kind, kind == "date" and names or with_fold(names)),
+    fields = fields_of(kind, names),
     methods = {
       isoformat = formatted "T",
       str = formatted " ",

@@ -52,14 +52,14 @@ views.register("numpy.dtype", {
 ---@field order "<"|">"
 ---@field format multiprocessing.pickle.Format? of a number
 ---@field parts integer numbers in an element
----@field convert fun(...: any): any what becomes of its numbers, or its bytes
+---@field convert fun(t: any[]|string): any what becomes of its numbers, or its bytes
 
-local function complex(real, imag)
-  return global("builtins", "complex")(real, imag)
+local function complex(parts)
+  return global("builtins", "complex")(parts[1], parts[2])
 end
 
-local function characters(...)
-  return (table.concat({...}):gsub("\0+$", ""))
+local function characters(list)
+  return (table.concat(list):gsub("\0+$", ""))
 end
 
 local function without_zeros(bytes)
@@ -102,8 +102,8 @@ local function read(data, element, count)
   for i = 1, count do
     local bytes = data:sub((i - 1) * element.size + 1, i * element.size)
     if element.format then
-      list[i] = element.convert(table.unpack(
-        machine.list(bytes, element.order, element.format, element.parts)))
+      list[i] = element.convert(
+        machine.list(bytes, element.order, element.format, element.parts))
     else
       list[i] = element.convert(bytes)
     end
@@ -165,7 +165,10 @@ end
 local function count_of(shape, limit)
   local count = 1
   for _, n in ipairs(shape) do
-    if n > 0 and count > limit // n then return nil end
+    if n == 0 then return 0 end
+  end
+  for _, n in ipairs(shape) do
+    if count > limit // n then return nil end
     count = count * n
   end
   return count
@@ -208,8 +211,8 @@ local function nested(layout, elements, strides, dimension, offset)
   return list
 end
 
--- Python's array.tolist(). An array without elements may claim any shape: of
--- that, only its first dimension is believed where it is 0.
+-- Python's array.tolist(); but an array without elements is always an empty list,
+-- because it may claim any shape.
 local function tolist(object)
   local layout = layout_of(object)
   local elements = layout and elements_of(layout)
@@ -234,7 +237,8 @@ local function get(object, ...)
   local source = layout.source
   local bytes = values.is_buffer(source) and source:sub(first, last)
                 or (values.bytes(source) or ""):sub(first, last)
-  return #bytes == element.size and read(bytes, element, 1)[1] or nil
+  if #bytes ~= element.size then return nil end
+  return read(bytes, element, 1)[1]
 end
 
 -- object -> the Buffer made of its bytes
@@ -308,7 +312,6 @@ each_core("multiarray.scalar", {
 
 local scalar = {
   fields = {
-    data = data_of,
     dtype = function(object)
       return dtype_text(values.table(rawget(object, "args"))[1])
     end,
@@ -336,24 +339,24 @@ end
 -- ---- from Lua ----
 
 local function check_array(t)
-  local name = "ndarray"
-  values.expect(1, name, t, "table")
+  local function refuse(problem) values.misuse(1, "ndarray", problem, 3) end
+  values.expect(1, "ndarray", t, "table", 2)
   local element = element_of(values.bytes(t.dtype))
   if not element then
-    values.misuse(1, name, "field 'dtype': a plain dtype such as \"<f8\" expected")
+    refuse("field 'dtype': a plain dtype such as \"<f8\" expected")
   end
   local shape = type(t.shape) == "table" and plain_shape(t.shape)
   if not shape then
-    values.misuse(1, name, "field 'shape': a list of sizes expected")
+    refuse("field 'shape': a list of sizes expected")
   end
   local data = t.data
   if type(data) ~= "string" and not values.is_buffer(data) then
-    values.misuse(1, name, "field 'data': string or Buffer expected")
+    refuse("field 'data': string or Buffer expected")
   end
   local count = count_of(shape, #data)
   if not count or count * element.size ~= #data then
-    values.misuse(1, name, ("dtype '%s' and shape do not fit %d bytes"):format(
-      t.dtype, #data))
+    refuse(("dtype '%s' and the shape do not fit %d bytes"):format(t.dtype,
+                                                                  #data))
   end
   return shape
 end

@@ -291,12 +291,11 @@ function repr.repr(value, limit)
   return render(state, value)
 end
 
---- Python's str(value): a string itself, the repr of anything else.
+--- A string itself, the repr of anything else.
 ---@return string
 function repr.str(value)
   local kind = values.type(value)
   if type(value) == "string" or kind == "str" then return values.bytes(value) end
-  if kind == "object" then return value:str() end
   return repr.repr(value)
 end
 

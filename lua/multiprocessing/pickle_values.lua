@@ -25,7 +25,7 @@ end
 
 --- What is None in Python is nil in a view.
 function values.optional(value)
-  if value == values.None then return nil end
+  if rawequal(value, values.None) then return nil end
   return value
 end
 
@@ -70,17 +70,18 @@ function values.global_name(value)
   return ("%s.%s"):format(rawget(value, "module"), rawget(value, "name"))
 end
 
---- Throws misuse of argument `n` of the function that called the caller.
----@param level integer? 1: of the caller itself
+--- Throws misuse of argument `n` of the function `name`.
+---@param level integer? how many calls `name` is above this one; default 1
 function values.misuse(n, name, problem, level)
   error(("bad argument #%d to '%s' (%s)"):format(n, name, problem),
         2 + (level or 1))
 end
 
-function values.expect(n, name, value, expected)
+--- Throws misuse, unless the argument is of that type.
+function values.expect(n, name, value, expected, level)
   if type(value) ~= expected then
     values.misuse(n, name, ("%s expected, got %s"):format(
-      expected, values.type(value) or type(value)), 2)
+      expected, values.type(value) or type(value)), (level or 1) + 1)
   end
 end
 
