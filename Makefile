@@ -4,6 +4,9 @@
 #   make demo       a listener and two clients, one of them Python's own
 #   make test       C unit tests (ctest), then the specs (specs)
 #   make check      linters and the rules of the layers
+#   make fuzz       each fuzz target for FUZZ_SECONDS=60 (clang's libFuzzer);
+#                   FUZZ="loads frame": only these
+#   make bench-pickle   dumps and loads beside CPython's and other codecs
 #   make install    into $(PREFIX), under $(DESTDIR); uninstall takes it away
 #   make format     lets clang-format lay out the C sources
 #   make clean
@@ -106,8 +109,8 @@ HOSTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/*_host.c))
 C_TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/*_test.c))
 
 .PHONY: all module archive spec-support demo test ctest specs check luacheck \
-        format-check layers c++-compat format install install-module \
-        install-library uninstall clean FORCE
+        format-check layers c++-compat fuzz fuzz-targets bench-pickle format \
+        install install-module install-library uninstall clean FORCE
 
 all: module archive
 module: $(MODULE)
@@ -217,6 +220,45 @@ layers: module
 
 c++-compat: $(BUILD)/flags
 	@$(COMPILE) -Werror -Wc++-compat -fsyntax-only $(SRC)
+
+# ---- fuzzing ----
+
+FUZZ_SECONDS = 60
+FUZZ := $(patsubst spec/fuzz/fuzz_%.c,%,$(wildcard spec/fuzz/fuzz_*.c))
+FUZZ_BUILD = $(BUILD)/fuzz
+FUZZ_CORPUS = $(FUZZ_BUILD)/corpus
+FUZZ_FLAGS = -fsanitize=fuzzer-no-link,address,undefined \
+             -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+# Each target by itself: `make -j2 fuzz` runs two of them side by side. What
+# they find is added to the corpus, and a crash is left in $(FUZZ_BUILD).
+fuzz: $(FUZZ:%=fuzz-%)
+$(FUZZ:%=fuzz-%): fuzz-%: fuzz-targets
+	@echo "$@: $(FUZZ_SECONDS) s"
+	@mkdir -p $(FUZZ_CORPUS)/$*
+	@cd $(FUZZ_BUILD) && \
+	LUA_PATH="$(CURDIR)/lua/?.lua;$(CURDIR)/spec/fuzz/?.lua;;" \
+	ASAN_OPTIONS=detect_leaks=0 \
+	./spec/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=3000 \
+	  -max_len=4096 -verbosity=0 -print_final_stats=1 -artifact_prefix=$*- \
+	  $(abspath $(FUZZ_CORPUS))/$* $(abspath $(FUZZ_CORPUS))/pickles
+
+fuzz-targets:
+	@$(MAKE) --no-print-directory CC=clang BUILD=$(FUZZ_BUILD) OPTIMIZE=-O1 \
+	  SANITIZERS="$(FUZZ_FLAGS)" $(FUZZ:%=$(FUZZ_BUILD)/spec/fuzz_%)
+	@python3 spec/fuzz/make_corpus.py $(FUZZ_CORPUS)/pickles
+
+# Links Lua after all, and so much of the module as the target uses.
+$(BUILD)/spec/fuzz_%: spec/fuzz/fuzz_%.c $(ARCHIVE) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)$(COMPILE) $(DEPEND) -fsanitize=fuzzer -o $@ $< $(ARCHIVE) \
+	  $(LDFLAGS) $(LUA_LIBS) $(CRYPTO_LIBS)
+
+# ---- speed ----
+
+bench-pickle: module
+	@LUA_PATH="$(LPATH);$${LUA_PATH-;}" LUA_CPATH="$(CPATH);$${LUA_CPATH-;}" \
+	LUA=$(LUA) bench/pickle
 
 # ---- installing ----
 

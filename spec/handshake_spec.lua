@@ -701,7 +701,7 @@ describe("Digests", function()
   end)
 
   it("that a listener does not accept end the handshake with #FAILURE#", function()
-    local listener <close> = listen({digests = {"sha3_256"}})
+    local listener <close> = listen({digest = "sha256", digests = {"sha3_256"}})
     local conn, err, client = admit(listener)
     local _ <close> = client
     assert_fails("AuthenticationError", conn, err)
@@ -766,8 +766,9 @@ describe("deliver_challenge and answer_challenge", function()
                 {converse(KEY, KEY, {digest = "sha3_384"}, {digests = {"sha3_384"}})})
     assert.same({"EOFError", "AuthenticationError"},
                 {converse(KEY, KEY, {digest = "md5"}, {digests = {"sha256"}})})
+    assert.same({"true", "true"}, {converse(KEY, KEY, {digests = {"sha384"}})})
     assert.same({"AuthenticationError", "AuthenticationError"},
-                {converse(KEY, KEY, {digests = {"sha384"}})})
+                {converse(KEY, KEY, {digest = "sha256", digests = {"sha384"}})})
   end)
 
   it("take the options in the place of the digest, too", function()

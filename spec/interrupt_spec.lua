@@ -101,7 +101,8 @@ describe("Ctrl-C", function()
         local directory <close> = helpers.tmpdir()
         local peer, other = open_end(needs)
         local _ <close> = helpers.closing(peer, other)
-        local argument = needs == "path" and directory:join("nobody") or other.fd
+        local argument = needs == "path" and directory:join("nobody")
+                         or other.fd
         local child <close> = start(thread, name, argument, {
           stderr = "stdout", inherit = {other.fd},
         })
@@ -110,7 +111,7 @@ describe("Ctrl-C", function()
       end)
     end
 
-    it(("that came before the call interrupts it (%s)"):format(thread), function()
+    it("that came before the call interrupts it, " .. thread, function()
       local peer, other = open_end("socket")
       local _ <close> = helpers.closing(peer, other)
       local child <close> = start(thread, "recv_bytes_after_the_signal",
@@ -165,7 +166,7 @@ describe("after an interrupt that was caught", function()
 
     for kind, call in pairs {socket = "go_on_sending",
                              pipe = "go_on_sending_to_pipe"} do
-      it(also("what was half sent is delivered whole, over a " .. kind), function()
+      it(also("a half-sent message is delivered whole: " .. kind), function()
         local peer <close>, other = open_end(kind)
         local child <close> = catch(other, thread, call)
         assert.equal(LARGE, peer:read_frame())

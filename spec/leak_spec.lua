@@ -203,6 +203,10 @@ describe("what goes wrong in the middle", function()
   end)
 
   it("leaves no descriptor: running out of them", function()
+    if helpers.slow then
+      pending("valgrind takes a peer from the backlog before it says EMFILE")
+      return
+    end
     local listener <close> = assert(connection.Listener(nil, {authkey = "key"}))
     local waiting <close> = assert(connection.Client(listener.address, {
       authkey = "key", nonblocking = true,
@@ -415,7 +419,7 @@ describe("a forked child", function()
     assert.is_nil(sys.stat(path:match("^(.*)/"))) -- the private directory
   end)
 
-  it("leaves its parent's socket file alone when it collects garbage", function()
+  it("leaves its parent's socket file alone when it collects", function()
     local directory <close> = helpers.tmpdir()
     local path = directory:join("socket")
     local kept = {assert(connection.Listener(path))}
@@ -450,17 +454,16 @@ describe("a forked child", function()
     assert.equal(0, code)
   end)
 
-  it("sends nothing of a message that its parent holds", function()
+  -- Runs `f(kept)` in the child of a parent whose connection, kept[1], holds a
+  -- message; that must arrive once.
+  local function sends_nothing(f)
     local fd, other = assert(sys.socketpair())
     local raw <close> = helpers.raw(fd)
     local kept = {assert(connection.Connection(other))}
     kept[1]:settimeout(0)
     assert(kept[1]:send_bytes(LARGE))
     local first = raw:read_exactly(100000) -- now there is room
-    local child <close> = helpers.fork(function()
-      kept = nil
-      collect()
-    end)
+    local child <close> = helpers.fork(function() f(kept) end)
     assert.equal(0, child:wait())
     local received, flushed = {first}, false
     while not flushed do
@@ -473,5 +476,22 @@ describe("a forked child", function()
     assert.equal(#helpers.frame(LARGE), #table.concat(received))
     assert.truthy(table.concat(received) == helpers.frame(LARGE))
     kept[1]:close()
+  end
+
+  it("sends nothing of a message that its parent holds: garbage", function()
+    sends_nothing(function(kept)
+      kept[1] = nil
+      collect()
+    end)
+  end)
+
+  it("sends nothing of a message that its parent holds: close", function()
+    sends_nothing(function(kept) kept[1]:close() end)
+  end)
+
+  it("sends nothing of a message that its parent holds: <close>", function()
+    sends_nothing(function(kept)
+      local _ <close> = kept[1]
+    end)
   end)
 end)

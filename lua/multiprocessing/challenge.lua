@@ -29,7 +29,7 @@ local function converse(conn, machine)
     local sent, err = true, nil
     if out then sent, err = conn:send_bytes(out) end
     if failure then return nil, failure end
-    if not sent then return nil, err end
+    if not sent and err ~= nil then return nil, err end
     if done then return true end
     message, err = receive(conn)
     if not message then return nil, err end

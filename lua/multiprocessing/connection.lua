@@ -5,6 +5,7 @@
 local core = require "multiprocessing.core"
 local challenge = require "multiprocessing.challenge"
 local iterators = require "multiprocessing.iterators"
+require "multiprocessing.pickle" -- gives what recv returns its methods
 
 core.methods.Connection.messages = iterators.conversation
 core.methods.Client.messages = iterators.conversation

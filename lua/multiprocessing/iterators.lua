@@ -7,6 +7,7 @@ local iterators = {}
 -- Seconds to pause where the system has no room for another peer: it will not
 -- have some at once.
 local PAUSE = 0.05
+local BROKEN = {EBADF = true, EINVAL = true, ENOTSOCK = true, EOPNOTSUPP = true}
 local NO_ROOM = {EMFILE = true, ENFILE = true, ENOBUFS = true, ENOMEM = true}
 
 --- Throws misuse of argument `n`, unless `value` has that type.
@@ -49,17 +50,24 @@ function iterators.arrivals(listener, on_error)
     while not listener.closed do
       local conn, err = listener:accept()
       if conn then return conn end
+      if BROKEN[err.code] then error(err, 0) end
       if on_error then on_error(err) end
-      if NO_ROOM[err.code] then core.wait({}, PAUSE) end
+      if NO_ROOM[err.code] then
+        collectgarbage() -- closes the connections that were dropped
+        core.wait({}, PAUSE)
+      end
     end
   end
 end
 
-local function contains(list, object)
-  for i = 1, #list do
-    if rawequal(list[i], object) then return true end
+--- Where `list` has `object`; looks from `hint` on first.
+local function find(list, object, hint)
+  for i = hint, #list do
+    if rawequal(list[i], object) then return i end
   end
-  return false
+  for i = 1, hint - 1 do
+    if rawequal(list[i], object) then return i end
+  end
 end
 
 --- connection.ready(objects [, timeout]): each object of `objects` as often as
@@ -69,9 +77,11 @@ end
 ---@param timeout number? seconds for each wait; nil waits for ever
 function iterators.ready(objects, timeout)
   check(1, "ready", objects, "table")
-  local queue, first, length = {}, 1, 0
-  local function is_gone(object)
-    return #objects ~= length and not contains(objects, object)
+  local queue, first, place = {}, 1, 1
+  local function is_gone(object) -- the queue is in the order of the list
+    local at = find(objects, object, place)
+    place = at and at + 1 or place
+    return not at
   end
   return function()
     while queue[first] ~= nil and is_gone(queue[first]) do first = first + 1 end
@@ -80,7 +90,7 @@ function iterators.ready(objects, timeout)
       local err
       queue, err = core.wait(objects, timeout)
       if not queue then error(err, 0) end
-      first, length = 1, #objects
+      first, place = 1, 1
     end
     first = first + 1
     return queue[first - 1]

@@ -1,7 +1,7 @@
 --- multiprocessing.pickle: Python's pickle for Lua: `dumps`, `loads`, and the
 -- values for which Lua has none of its own.
--- The C core reads and writes pickles; this module makes the values, and tells how
--- they print and compare. What an instance of a known class shows is in views.
+-- The C core reads and writes pickles; this module makes the values, and tells
+-- how they print and compare. What instances of known classes show is in views.
 
 local core = require "multiprocessing.core"
 local compat = require "multiprocessing.compat_pickle"
@@ -45,7 +45,7 @@ local function tag(name, t)
   return setmetatable(t, types[name])
 end
 
---- Makes a tuple of a sequence: tags that very table. None is `pickle.None` in it.
+--- Makes a tuple of a sequence: tags that very table. None is `pickle.None`.
 ---@param t any[]
 function pickle.tuple(t)
   return tag("tuple", t)
@@ -144,7 +144,8 @@ local function check_object(t)
   check_part("class", t.class, is_callable(t.class), "global or object")
   check_part("args", args, args == nil or is_plain(args)
              or values.type(args) == "tuple", "tuple")
-  check_part("how", how, how == nil or hows[how], "\"new\", \"new_ex\" or \"inst\"")
+  check_part("how", how, how == nil or hows[how],
+             "\"new\", \"new_ex\" or \"inst\"")
   check_part("kwargs", kwargs, kwargs == nil or how == "new_ex"
              and (is_plain(kwargs) or values.type(kwargs) == "dict"),
              "dict, and how = \"new_ex\",")
@@ -159,7 +160,9 @@ end
 function pickle.object(t)
   expect(1, "object", t, "table")
   if getmetatable(t) == types.object then return t end
-  if getmetatable(t) ~= nil then misuse(1, "object", "it has another metatable") end
+  if getmetatable(t) ~= nil then
+    misuse(1, "object", "it has another metatable")
+  end
   check_object(t)
   t.args = setmetatable(t.args or {}, types.tuple)
   if t.how == "new_ex" then
@@ -168,8 +171,8 @@ function pickle.object(t)
   return setmetatable(t, types.object)
 end
 
---- What Python will construct by calling the global: `date(2022, 10, 15)` makes an
--- object where `date` is a global. Nothing is called here. nil is None.
+--- What Python will construct by calling the global: `date(2022, 10, 15)` makes
+-- an object where `date` is a global. Nothing is called here. nil is None.
 function types.global.__call(global, ...)
   local args = table.pack(...)
   for i = 1, args.n do
@@ -207,8 +210,8 @@ types.str.__eq = wrapped_equal
 
 local function is_tuple(value) return getmetatable(value) == types.tuple end
 
--- Item by item, with `==`. Tuples in tuples are compared in a loop and once each,
--- so depth, sharing and cycles do no harm.
+-- Item by item, with `==`. Tuples in tuples are compared in a loop and once
+-- each, so depth, sharing and cycles do no harm.
 function types.tuple.__eq(a, b)
   if not is_tuple(a) or not is_tuple(b) then return false end
   local queue, met = {a, b}, {[a] = {[b] = true}}

@@ -120,8 +120,8 @@ views.register("collections.deque", {
 
 -- ---- array.array ----
 
--- Protocols 3 to 5: (class, typecode, format of the machine, bytes); older ones,
--- and a program that makes one: (typecode, list).
+-- Protocols 3 to 5: (class, typecode, format of the machine, bytes); older ones
+-- and programs that make one: (typecode, list).
 views.wrappers["array._array_reconstructor"] = {
   arguments = function(args)
     return {args[2], machine.array(args[4], args[3])}

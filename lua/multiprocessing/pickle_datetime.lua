@@ -1,7 +1,7 @@
 --- Views of datetime's date, time, datetime, timedelta and timezone.
 --
--- An instance that comes from Python has its parts packed into bytes; one that Lua
--- makes, by `pickle.global("datetime", "date")(2022, 10, 15)`, has numbers.
+-- An instance that comes from Python has its parts packed into bytes; one that
+-- Lua makes, by `pickle.global("datetime", "date")(2022, 10, 15)`, has numbers.
 
 local core = require "multiprocessing.core"
 local values = require "multiprocessing.pickle_values"
@@ -234,11 +234,13 @@ local function timestamp(object)
          - offset + fraction
 end
 
--- Python's repr: the numbers, of a time's without the zeros at its end.
+-- Python's repr: the numbers, without the zeros at the end of a time.
 local function constructor(name, names, optional_from)
   return function(parts, repr)
     local last = #names
-    while last > optional_from and parts[names[last]] == 0 do last = last - 1 end
+    while last > optional_from and parts[names[last]] == 0 do
+      last = last - 1
+    end
     local words = {}
     for i = 1, last do words[i] = ("%d"):format(parts[names[i]]) end
     if parts.fold == 1 then words[#words + 1] = "fold=1" end

@@ -1,6 +1,6 @@
---- Views of exceptions: `name`, `message` (Python's str(exception)), and what an
--- OSError knows. Those that a program of the peer defines look like any other call
--- of a class, so every such object has a message.
+--- Views of exceptions: `name`, `message` (Python's str(exception)), and what
+-- an OSError knows. Those that the peer's program defines look like any other
+-- call of a class, so whatever has no other view has a message.
 
 local repr = require "multiprocessing.pickle_repr"
 local values = require "multiprocessing.pickle_values"
@@ -61,14 +61,14 @@ local os_error = views.complete(exception(os_error_message, {
 -- OSError, its other names, and its children: their last word is Error, too.
 local os_errors = {}
 for name in ([[OSError IOError EnvironmentError BlockingIOError BrokenPipeError
-    ChildProcessError ConnectionAbortedError ConnectionError ConnectionRefusedError
-    ConnectionResetError FileExistsError FileNotFoundError InterruptedError
-    IsADirectoryError NotADirectoryError PermissionError ProcessLookupError
-    TimeoutError]]):gmatch("%a+") do
+    ChildProcessError ConnectionAbortedError ConnectionError
+    ConnectionRefusedError ConnectionResetError FileExistsError
+    FileNotFoundError InterruptedError IsADirectoryError NotADirectoryError
+    PermissionError ProcessLookupError TimeoutError]]):gmatch("%a+") do
   os_errors["builtins." .. name] = true
 end
 
-views.add_field("message", message)
+views.unknown.fields.message = message
 views.register("builtins.KeyError", exception(key_error_message))
 
 -- What is capitalized among the builtins is an exception, or is no class.

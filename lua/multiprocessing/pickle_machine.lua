@@ -92,7 +92,7 @@ for _, name in ipairs {"u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8",
   codes[#codes + 1] = name
 end
 
---- What an array of CPython's machine format number `code` holds; nil: not known.
+--- What an array of CPython's machine format number `code` holds, if known.
 ---@return any[]?
 function machine.array(data, code)
   data = values.bytes(data)

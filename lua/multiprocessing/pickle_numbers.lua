@@ -114,7 +114,8 @@ end
 local function uuid_text(object)
   local hex = uuid_hex(object)
   return hex and ("%s-%s-%s-%s-%s"):format(
-    hex:sub(1, 8), hex:sub(9, 12), hex:sub(13, 16), hex:sub(17, 20), hex:sub(21))
+    hex:sub(1, 8), hex:sub(9, 12), hex:sub(13, 16), hex:sub(17, 20),
+    hex:sub(21))
 end
 
 views.register("uuid.UUID", {

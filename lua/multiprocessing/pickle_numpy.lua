@@ -1,13 +1,15 @@
 --- Views of numpy's arrays and scalars, and the way to make an array in Lua.
 
 local core = require "multiprocessing.core"
-local machine = require "multiprocessing.pickle_machine"
+local dtypes = require "multiprocessing.pickle_dtypes"
 local values = require "multiprocessing.pickle_values"
 local views = require "multiprocessing.pickle_views"
 
 local numpy = {}
 
 local DIMENSIONS = 64 -- numpy's own limit
+
+local dtype_text, element_of, read = dtypes.text, dtypes.element, dtypes.read
 
 local global = core.pickle.global
 local ndarray = global("numpy", "ndarray")
@@ -16,99 +18,6 @@ local ndarray = global("numpy", "ndarray")
 local function each_core(name, wrapper)
   views.wrappers["numpy.core." .. name] = wrapper
   views.wrappers["numpy._core." .. name] = wrapper
-end
-
--- ---- dtypes ----
-
--- "<M8[25s]": the unit is in the last part of the state, ({}, (b"s", 25, 1, 1)).
-local function unit_text(state)
-  local unit = values.table(values.table(state[9])[2])
-  local name, count = values.bytes(unit[1]), unit[2]
-  if not name or name == "generic" then return "" end
-  return ("[%s%s]"):format(count == 1 and "" or values.number(count) or "?", name)
-end
-
---- The text of a dtype, "<f8": of an object as numpy pickles it, or of text.
-local function dtype_text(dtype)
-  if views.classof(dtype) ~= "numpy.dtype" then return values.bytes(dtype) end
-  local name = values.bytes(views.arguments(dtype)[1])
-  local state = values.table(rawget(dtype, "state"))
-  local order = values.bytes(state[2])
-  if not name or not order then return name end
-  local is_time = name:find("^[Mm]8") ~= nil
-  return order .. name .. (is_time and unit_text(state) or "")
-end
-
-views.register("numpy.dtype", {
-  methods = {str = dtype_text},
-  tostring = function(object, repr)
-    local text = dtype_text(object)
-    return text and ("dtype(%s)"):format(repr(text))
-  end,
-})
-
----@class multiprocessing.pickle.Element
----@field size integer bytes of an element
----@field order "<"|">"
----@field format multiprocessing.pickle.Format? of a number
----@field parts integer numbers in an element
----@field convert fun(t: any[]|string): any what becomes of its numbers, or its bytes
-
-local function complex(parts)
-  return global("builtins", "complex")(parts[1], parts[2])
-end
-
-local function characters(list)
-  return (table.concat(list):gsub("\0+$", ""))
-end
-
-local function without_zeros(bytes)
-  return (bytes:gsub("\0+$", ""))
-end
-
-local native = string.pack("=I2", 1) == "\1\0" and "<" or ">"
-local orders = {["<"] = "<", [">"] = ">", ["="] = native, ["|"] = native,
-                [""] = native}
-
---- How the elements of a plain dtype are read; nil for any other.
----@return multiprocessing.pickle.Element?
-local function element_of(text)
-  local mark, kind, digits = (text or ""):match("^([<>=|]?)(%a)(%d+)")
-  local order = orders[mark]
-  local size = digits and #digits < 10 and math.tointeger(tonumber(digits))
-  if not size then return nil end
-  if kind == "M" or kind == "m" then kind = "i" end
-  local format = machine.formats[kind .. size]
-  if format then
-    return {size = size, order = order, format = format, parts = 1}
-  elseif kind == "c" and (size == 8 or size == 16) then
-    return {size = size, order = order, parts = 2, convert = complex,
-            format = machine.formats["f" .. size // 2]}
-  elseif kind == "U" then
-    return {size = 4 * size, order = order, parts = size, convert = characters,
-            format = machine.formats.character4}
-  elseif kind == "S" then
-    return {size = size, order = order, convert = without_zeros}
-  end
-  return nil
-end
-
--- `count` elements from the start of `data`, in a list.
-local function read(data, element, count)
-  if element.parts == 1 and element.format then
-    return machine.list(data, element.order, element.format, count)
-  end
-  local list = {}
-  for i = 1, count do
-    local bytes = data:sub((i - 1) * element.size + 1, i * element.size)
-    if element.format then
-      list[i] = element.convert(
-        machine.list(bytes, element.order, element.format, element.parts))
-    else
-      list[i] = element.convert(bytes)
-    end
-  end
-  return list
 end
 
 -- ---- arrays ----
@@ -129,8 +38,8 @@ each_core("numeric._frombuffer", {
 ---@field source any what holds the bytes, or a list of values (dtype "|O")
 ---@field fortran boolean
 
--- The three ways in which an array is made: each gives shape, dtype, whether the
--- first index runs fastest, and the bytes.
+-- The three ways in which an array is made: each gives shape, dtype, whether
+-- the first index runs fastest, and the bytes.
 local function array_parts(object)
   local args = values.table(rawget(object, "args"))
   local state = values.table(rawget(object, "state"))
@@ -157,7 +66,8 @@ local function layout_of(object)
   shape = type(shape) == "table" and plain_shape(shape)
   if not shape then return nil end
   return {
-    shape = shape, dtype = dtype_text(dtype), fortran = fortran, source = source,
+    shape = shape, dtype = dtype_text(dtype),
+    fortran = fortran, source = source,
   }
 end
 
@@ -211,8 +121,8 @@ local function nested(layout, elements, strides, dimension, offset)
   return list
 end
 
--- Python's array.tolist(); but an array without elements is always an empty list,
--- because it may claim any shape.
+-- Python's array.tolist(); but an array without elements is always an empty
+-- list, because it may claim any shape.
 local function tolist(object)
   local layout = layout_of(object)
   local elements = layout and elements_of(layout)
@@ -229,7 +139,9 @@ local function get(object, ...)
   local strides, offset = strides_of(layout), 0
   for i, n in ipairs(layout.shape) do
     local index = select(i, ...)
-    if math.type(index) ~= "integer" or index < 1 or index > n then return nil end
+    if math.type(index) ~= "integer" or index < 1 or index > n then
+      return nil
+    end
     offset = offset + (index - 1) * strides[i]
   end
   local first = offset * element.size + 1
@@ -364,7 +276,7 @@ end
 --- An object that Python loads as a numpy array: numpy.ndarray(shape, dtype,
 -- buffer), over a bytearray, so that it can be written there. A Buffer is not
 -- copied; a string is.
----@param t {dtype: string, shape: integer[], data: string|multiprocessing.Buffer, fortran: boolean?}
+---@param t multiprocessing.pickle.Array
 ---@return multiprocessing.pickle.Object
 function numpy.ndarray(t)
   local shape = setmetatable(check_array(t), values.types.tuple)

@@ -3,8 +3,8 @@
 local values = require "multiprocessing.pickle_values"
 local views = require "multiprocessing.pickle_views"
 
--- Before Python 3.13 the arguments are the parts, of which the first may end in a
--- separator: "/", "C:\\".
+-- Before Python 3.13 the arguments are the parts, of which the first may end in
+-- a separator: "/", "C:\\".
 local function join(object, separator)
   local parts = {}
   for i, part in ipairs(views.arguments(object)) do

@@ -27,7 +27,9 @@ local function number(value)
   return tostring(value) -- a number that the format cannot tell exactly
 end
 
-local escapes = {["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t"}
+local escapes = {
+  ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t",
+}
 
 local function escape(char)
   return escapes[char] or ("\\x%02x"):format(char:byte())
@@ -159,10 +161,11 @@ end
 
 -- ---- globals and instances ----
 
--- The types among Python's builtins; by their names the others may be functions.
+-- The types among Python's builtins: by name, the others may be functions.
 local builtin_types = {}
 for name in ([[bool bytearray bytes complex dict float frozenset int list
-    memoryview object property range set slice str tuple type]]):gmatch("%a+") do
+    memoryview object property range set slice str tuple
+    type]]):gmatch("%a+") do
   builtin_types["builtins." .. name] = name
 end
 
@@ -294,8 +297,9 @@ end
 --- A string itself, the repr of anything else.
 ---@return string
 function repr.str(value)
-  local kind = values.type(value)
-  if type(value) == "string" or kind == "str" then return values.bytes(value) end
+  if type(value) == "string" or values.type(value) == "str" then
+    return values.bytes(value)
+  end
   return repr.repr(value)
 end
 

@@ -1,4 +1,4 @@
---- Telling apart the values that stand for Python's, and reading the simple ones.
+--- Telling apart the values that stand for Python's; reading the simple ones.
 
 local core = require "multiprocessing.core"
 

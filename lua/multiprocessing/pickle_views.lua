@@ -1,9 +1,9 @@
 --- Views: what an instance shows beyond how it was constructed.
 --
--- An object's own fields (class, args, state, …) say how Python makes it, and are
--- what leaves again. A view adds names that are computed from them when they are
--- asked for: `date.year`, `deque:list()`. It is chosen by the object's class.
--- Whatever a peer claims, a view of the built-in classes gives nil, not an error.
+-- An object's own fields (class, args, state, …) say how Python makes it, and
+-- are what leaves again. A view adds names that are computed from them when they
+-- are asked for: `date.year`, `deque:list()`. It is chosen by the object's class.
+-- Whatever a peer claims, the views of this library give nil, not an error.
 
 local values = require "multiprocessing.pickle_values"
 
@@ -17,10 +17,13 @@ views.raw_fields = {
 
 -- ---- what an object is an instance of ----
 
---- Functions that Python calls for an instance, by name: what tells the
--- instance's class from their arguments (its absence: the first argument), and what
--- gives that class's own arguments.
----@type table<string, {class: (fun(args: table): any)?, arguments: fun(args: table): table}>
+---@class multiprocessing.pickle.Wrapper
+--- the class, of the arguments; nil: it is the first of them
+---@field class (fun(args: table): any)?
+---@field arguments fun(args: table): table the class's own arguments
+
+--- Functions that Python calls for an instance of some class, by name.
+---@type table<string, multiprocessing.pickle.Wrapper>
 views.wrappers = {}
 
 -- Protocols 0 and 1: (class, object, None), or (class, base, base's value).
@@ -40,7 +43,7 @@ views.wrappers["copyreg.__newobj_ex__"] = {
   arguments = function(args) return values.table(args[2]) end,
 }
 
--- What is known of each global: its name, its wrapper, the view of its instances.
+-- What is known of each global: its name, wrapper, and the view of instances.
 local known = setmetatable({}, {__mode = "k"})
 
 local function about(global)
@@ -57,11 +60,27 @@ local function is_global(value)
   return values.type(value) == "global"
 end
 
+-- A class's method is getattr(class, "name"), constructed for its part.
+local function method_name(object)
+  if values.type(object) ~= "object"
+     or values.global_name(rawget(object, "class")) ~= "builtins.getattr" then
+    return nil
+  end
+  local args = values.table(rawget(object, "args"))
+  local class, name = values.global_name(args[1]), values.bytes(args[2])
+  return class and name and class .. "." .. name
+end
+
 -- The arguments as they came, and the wrapper that they are for, if any.
 local function raw_call(object)
   local class = rawget(object, "class")
-  return values.table(rawget(object, "args")),
-         is_global(class) and about(class).wrapper or nil
+  local wrapper
+  if is_global(class) then
+    wrapper = about(class).wrapper
+  else
+    wrapper = views.wrappers[method_name(class) or ""]
+  end
+  return values.table(rawget(object, "args")), wrapper
 end
 
 --- The class of an object: a global, unless Python has no name for it.
@@ -107,7 +126,8 @@ function base.fields.value(object)
   if #args == 1 and rawget(object, "how") ~= "inst" then return args[1] end
 end
 
---- The attributes: the state itself where that is a dict; with slots, a new one.
+--- The attributes: the state itself where that is a dict; with slots, a new
+-- dict.
 function base.fields.fields(object)
   local state = rawget(object, "state")
   if type(state) ~= "table" then return nil end
@@ -123,9 +143,8 @@ end
 
 -- What protocols 0 and 1 give the base class; nil where that is not `name`.
 local function base_value(object, name)
-  if values.global_name(rawget(object, "class")) ~= "copyreg._reconstructor" then
-    return nil
-  end
+  local callable = values.global_name(rawget(object, "class"))
+  if callable ~= "copyreg._reconstructor" then return nil end
   local args = values.table(rawget(object, "args"))
   return values.global_name(args[2]) == name and values.table(args[3]) or nil
 end
@@ -180,13 +199,8 @@ function views.complete(view)
   }
 end
 
-local plain = views.complete {}
-
---- Adds a field to every object; before the first view is registered.
-function views.add_field(name, get)
-  base.fields[name] = get
-  plain = views.complete {}
-end
+--- The view of what no view is known of.
+views.unknown = views.complete {}
 
 --- Sets the view of a class (and of its instances only, not of its children's).
 ---@param name string "module.Class"
@@ -199,10 +213,10 @@ end
 --- The view of an object.
 function views.of(object)
   local class = views.class(object)
-  if not is_global(class) then return plain end
+  if not is_global(class) then return views.unknown end
   local entry = about(class)
   entry.view = entry.view or registered[entry.name]
-               or views.fallback(entry.name) or plain
+               or views.fallback(entry.name) or views.unknown
   return entry.view
 end
 

@@ -252,7 +252,7 @@ static void nobody_listens(void) {
   mproc_handle h;
   mproc_status st = connect_to(&path, &h);
   CHECK_EQ(st, mproc_status_system(ENOENT));
-  CHECK(mproc_os_is_unheard(st));
+  CHECK(mproc_os_is_nobody_listening(st));
   CHECK_EQ(listen_at(&port, &plain, &h), MPROC_OK);
   CHECK(mproc_os_local_address(h, &port));
   mproc_os_close(h);
@@ -285,7 +285,7 @@ static void a_full_backlog(void) {
     n++;
 #ifdef __linux__
   CHECK(mproc_os_is_backlog_full(st));
-  CHECK(!mproc_os_is_unheard(st));
+  CHECK(!mproc_os_is_nobody_listening(st));
 #endif
   while (n-- > 0)
     mproc_os_close(h[n]);

@@ -146,11 +146,11 @@ static void gai_errors(void) {
 }
 
 static void retriable_errors(void) {
-  CHECK(mproc_os_is_unheard(mproc_status_system(ECONNREFUSED)));
-  CHECK(mproc_os_is_unheard(mproc_status_system(ENOENT)));
-  CHECK(!mproc_os_is_unheard(mproc_status_system(ECONNRESET)));
-  CHECK(!mproc_os_is_unheard(MPROC_OK));
-  CHECK(!mproc_os_is_unheard(MPROC_AGAIN));
+  CHECK(mproc_os_is_nobody_listening(mproc_status_system(ECONNREFUSED)));
+  CHECK(mproc_os_is_nobody_listening(mproc_status_system(ENOENT)));
+  CHECK(!mproc_os_is_nobody_listening(mproc_status_system(ECONNRESET)));
+  CHECK(!mproc_os_is_nobody_listening(MPROC_OK));
+  CHECK(!mproc_os_is_nobody_listening(MPROC_AGAIN));
   CHECK(mproc_os_is_backlog_full(mproc_status_system(EAGAIN)));
   CHECK(!mproc_os_is_backlog_full(mproc_status_system(ECONNREFUSED)));
 }

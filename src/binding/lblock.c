@@ -40,6 +40,12 @@ static void checkpoint(lua_State *L, lua_State *main, lua_Hook before) {
   lua_call(L, 0, 0);
 }
 
+/* Whether the hook there is lua.c's for Ctrl-C: by what it asks for. */
+static bool is_interrupt(lua_State *main) {
+  const int all = LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT;
+  return lua_gethookmask(main) == all && lua_gethookcount(main) == 1;
+}
+
 static mproc_status wait_once(lmp_Wait *w, mproc_time deadline) {
   mproc_status st;
   deadline = mproc_deadline_min(deadline, w->wake);
@@ -51,7 +57,7 @@ static mproc_status wait_once(lmp_Wait *w, mproc_time deadline) {
 
 int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline) {
   lua_State *main = main_thread(L);
-  lua_Hook before = lua_gethook(main);
+  lua_Hook before = is_interrupt(main) ? NULL : lua_gethook(main);
   lmp_Wait w = {NULL,        0,     NULL,  {MPROC_NO_HANDLE, 0, 0},
                 MPROC_NEVER, false, false, false};
   for (;;) {

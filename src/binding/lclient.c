@@ -10,15 +10,8 @@
 static int handshake_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = lmp_checkconnection(L, 1);
   mproc_status st = lmp_stepconnection(c);
-  if (st == MPROC_AGAIN && !w->expired) {
-    w->items = &w->one;
-    w->count = 1;
-    mproc_connection_want(c->core, 0, &w->one, &w->wake);
-    return LMP_AGAIN;
-  }
   if (st != MPROC_OK)
-    return lmp_pushconnfailure(L, 1, st == MPROC_AGAIN ? MPROC_TIMEOUT : st,
-                               "connecting to");
+    return lmp_notyet(L, w, st, 0, "connecting to");
   lua_pushboolean(L, 1);
   return 1;
 }

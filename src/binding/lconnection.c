@@ -1,6 +1,6 @@
 /*
-** lconnection.c: the userdata of a Connection (and of a Client, which has all
-** of its methods), and the constructors that take handles.
+** lconnection.c: the userdata of a Connection, and of a Client, which has all of
+** its methods.
 */
 #include "binding/lmp.h"
 
@@ -46,12 +46,8 @@ mproc_status lmp_stepconnection(lmp_Connection *c) {
 
 lmp_Connection *lmp_toconnection(lua_State *L, int idx) {
   const lmp_State *s = lmp_state(L);
-  const void *mt;
-  if (lua_type(L, idx) != LUA_TUSERDATA || !lua_getmetatable(L, idx))
-    return NULL;
-  mt = lua_topointer(L, -1);
-  lua_pop(L, 1);
-  if (mt != s->connection_mt && mt != s->client_mt)
+  const void *mt = lmp_metatable(L, idx);
+  if (mt == NULL || (mt != s->connection_mt && mt != s->client_mt))
     return NULL;
   return (lmp_Connection *)lua_touserdata(L, idx);
 }
@@ -115,22 +111,17 @@ int lmp_pushconnfailure(lua_State *L, int idx, mproc_status st,
   return lmp_pushfailure(L, st, doing, name);
 }
 
-/* [-0, +0, -] Fills 'w' with what the connection waits for; LMP_AGAIN. */
-static int again(lmp_Wait *w, const mproc_connection *core, uint8_t events) {
+int lmp_await(lmp_Wait *w, const lmp_Connection *c, uint8_t events) {
   w->items = &w->one;
   w->count = 1;
-  mproc_connection_want(core, events, &w->one, &w->wake);
+  mproc_connection_want(c->core, events, &w->one, &w->wake);
   return LMP_AGAIN;
 }
 
-/*
-** The end of a step that came out as 'st', which is not OK: LMP_AGAIN, or the
-** failure.
-*/
-static int not_yet(lua_State *L, lmp_Wait *w, mproc_status st, uint8_t events,
-                   const char *doing) {
+int lmp_notyet(lua_State *L, lmp_Wait *w, mproc_status st, uint8_t events,
+               const char *doing) {
   if (st == MPROC_AGAIN && !w->expired)
-    return again(w, lmp_checkconnection(L, 1)->core, events);
+    return lmp_await(w, lmp_checkconnection(L, 1), events);
   return lmp_pushconnfailure(L, 1, st == MPROC_AGAIN ? MPROC_TIMEOUT : st,
                              doing);
 }
@@ -189,7 +180,7 @@ static int recv_bytes_step(lua_State *L, lmp_Wait *w) {
   mproc_view message = {NULL, 0};
   mproc_status st = receive(L, c, max, &message);
   if (st != MPROC_OK && st != MPROC_AUTH_UNASKED)
-    return not_yet(L, w, st, MPROC_READ, "receiving from");
+    return lmp_notyet(L, w, st, MPROC_READ, "receiving from");
   push_message(L, message);
   if (st == MPROC_AUTH_UNASKED)
     results = unasked(L);
@@ -219,7 +210,7 @@ static int recv_into_step(lua_State *L, lmp_Wait *w) {
   mproc_view message = {NULL, 0};
   mproc_status st = receive(L, c, UINT64_MAX, &message);
   if (st != MPROC_OK && st != MPROC_AUTH_UNASKED)
-    return not_yet(L, w, st, MPROC_READ, "receiving from");
+    return lmp_notyet(L, w, st, MPROC_READ, "receiving from");
   if (st == MPROC_OK && message.size <= b->size - offset) {
     if (message.size > 0)
       memcpy(b->data + offset, message.data, message.size);
@@ -296,13 +287,13 @@ static int conn_recv(lua_State *L) {
 }
 
 /* Whether the wait that has just ended, or a look now, finds it readable. */
-static bool is_readable_now(lmp_Wait *w, const mproc_connection *core) {
+static bool is_readable_now(lmp_Wait *w, const lmp_Connection *c) {
   if (!w->polled) {
-    again(w, core, MPROC_READ);
+    lmp_await(w, c, MPROC_READ);
     if (mproc_os_poll(w->items, w->count, 0, NULL) != MPROC_OK)
       return false;
   }
-  return mproc_connection_is_touched(core, &w->one);
+  return mproc_connection_is_touched(c->core, &w->one);
 }
 
 /* Stack: connection. */
@@ -312,14 +303,14 @@ static int poll_step(lua_State *L, lmp_Wait *w) {
   if (!mproc_connection_is_open(c->core))
     w->polled = false; /* what was waited for was the handshake's */
   st = mproc_connection_ready(c->core, false);
-  if (st == MPROC_AGAIN && is_readable_now(w, c->core))
+  if (st == MPROC_AGAIN && is_readable_now(w, c))
     st = mproc_connection_ready(c->core, true);
   w->polled = false;
   lmp_releaseheld(L, 1, c);
   if (mproc_connection_is_open(c->core))
     c->unannounced = false;
   if (st == MPROC_AGAIN && !w->expired)
-    return again(w, c->core, MPROC_READ);
+    return lmp_await(w, c, MPROC_READ);
   if (st == MPROC_NOMEM)
     return lmp_pushfailure(L, st, NULL, NULL);
   lua_pushboolean(L, st == MPROC_OK);
@@ -382,7 +373,7 @@ static int send_bytes_step(lua_State *L, lmp_Wait *w) {
   if (st == MPROC_AGAIN && w->expired && lua_type(L, 2) == LUA_TBOOLEAN)
     st = MPROC_OK;
   if (st != MPROC_OK)
-    return not_yet(L, w, st, MPROC_WRITE, "sending to");
+    return lmp_notyet(L, w, st, MPROC_WRITE, "sending to");
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -445,7 +436,7 @@ static int flush_step(lua_State *L, lmp_Wait *w) {
   if (st == MPROC_OK)
     st = flush_held(L, c);
   if (st != MPROC_OK)
-    return not_yet(L, w, st, MPROC_WRITE, "sending to");
+    return lmp_notyet(L, w, st, MPROC_WRITE, "sending to");
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -472,17 +463,19 @@ static void close_now(lua_State *L, lmp_Connection *c) {
 static int close_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = check_any(L, 1);
   mproc_status st = MPROC_OK;
-  int results = 1;
+  const char *name = NULL;
   if (c->core != NULL && mproc_connection_is_open(c->core))
     st = flush_held(L, c);
   if (st == MPROC_AGAIN && !w->expired)
-    return again(w, c->core, MPROC_WRITE);
-  if (st == MPROC_OK)
-    lua_pushboolean(L, 1);
-  else
-    results = not_yet(L, w, st, MPROC_WRITE, "sending to");
+    return lmp_await(w, c, MPROC_WRITE);
+  if (st != MPROC_OK)
+    name = push_name(L, 1, c); /* while it has one */
   close_now(L, c);
-  return results;
+  if (st != MPROC_OK)
+    return lmp_pushfailure(L, st == MPROC_AGAIN ? MPROC_TIMEOUT : st,
+                           "sending to", name);
+  lua_pushboolean(L, 1);
+  return 1;
 }
 
 static int conn_close(lua_State *L) {
@@ -509,7 +502,7 @@ static int detach_step(lua_State *L, lmp_Wait *w) {
   if (st == MPROC_OK)
     st = flush_held(L, c);
   if (st != MPROC_OK)
-    return not_yet(L, w, st, MPROC_WRITE, "sending to");
+    return lmp_notyet(L, w, st, MPROC_WRITE, "sending to");
   if (mproc_connection_is_closed(core)) /* by what the peer sent */
     return lmp_pushconnfailure(L, 1, MPROC_BAD_LENGTH, "detaching from");
   if (mproc_connection_buffers(core)) {
@@ -575,23 +568,25 @@ static int conn_events(lua_State *L) {
   return 1;
 }
 
-static bool is_dirty(const lmp_Connection *c) {
-  return c->core != NULL && c->may_read &&
-         (mproc_connection_is_open(c->core) ||
-          mproc_connection_is_closed(c->core)) &&
-         mproc_connection_ready(c->core, false) == MPROC_OK;
+static bool is_dirty(lua_State *L, lmp_Connection *c) {
+  bool dirty = c->core != NULL && c->may_read &&
+               (mproc_connection_is_open(c->core) ||
+                mproc_connection_is_closed(c->core)) &&
+               mproc_connection_ready(c->core, false) == MPROC_OK;
+  lmp_releaseheld(L, 1, c);
+  return dirty;
 }
 
 static int conn_dirty(lua_State *L) {
-  lua_pushboolean(L, is_dirty(check_any(L, 1)));
+  lua_pushboolean(L, is_dirty(L, check_any(L, 1)));
   return 1;
 }
 
 static int conn_timeout(lua_State *L) {
-  const lmp_Connection *c = lmp_checkconnection(L, 1);
+  lmp_Connection *c = lmp_checkconnection(L, 1);
   mproc_time wake;
   wanted(c, &wake);
-  if (is_dirty(c))
+  if (is_dirty(L, c))
     wake = 0;
   if (wake == MPROC_NEVER) {
     lua_pushnil(L);
@@ -671,136 +666,6 @@ static int conn_tostring(lua_State *L) {
     lua_pushfstring(L, "%s (descriptor %d)", lua_tostring(L, -1),
                     (int)mproc_connection_handle(c->core));
   return 1;
-}
-
-/* ---- constructors ---- */
-
-/*
-** [-0, +n, e] Pushes the descriptor that argument 1 hands over: what 'detach'
-** returns, or what 'getfd' returns, with 'setfd' to take it from its owner
-** (LuaSocket). Returns 1, or 2 for the nil and error of a failed 'detach'.
-*/
-static int push_handed_over(lua_State *L) {
-  if (lua_type(L, 1) != LUA_TUSERDATA && lua_type(L, 1) != LUA_TTABLE)
-    return luaL_typeerror(L, 1, "descriptor");
-  if (lua_getfield(L, 1, "detach") != LUA_TNIL) {
-    lua_pushvalue(L, 1);
-    lua_call(L, 1, 2); /* descriptor, or nil and an error */
-    if (lua_isnil(L, -2))
-      return 2;
-    lua_pop(L, 1);
-    return 1;
-  }
-  if (lua_getfield(L, 1, "getfd") == LUA_TNIL ||
-      lua_getfield(L, 1, "setfd") == LUA_TNIL)
-    return luaL_typeerror(L, 1, "descriptor, or an object that gives its up");
-  if (lua_getfield(L, 1, "dirty") != LUA_TNIL) {
-    lua_pushvalue(L, 1);
-    lua_call(L, 1, 1);
-    if (lua_toboolean(L, -1)) {
-      lua_pushnil(L);
-      return lmp_pushmessageerror(L, "OSError",
-                                  "cannot adopt: it has read ahead");
-    }
-  }
-  lua_pop(L, 1);
-  lua_insert(L, -2); /* setfd, getfd */
-  lua_pushvalue(L, 1);
-  lua_call(L, 1, 1); /* setfd, descriptor */
-  lua_insert(L, -2);
-  lua_pushvalue(L, 1);
-  lua_pushinteger(L, -1);
-  lua_call(L, 2, 0);
-  return 1;
-}
-
-static bool opt_boolean(lua_State *L, int idx, bool otherwise) {
-  if (lua_isnoneornil(L, idx))
-    return otherwise;
-  luaL_checktype(L, idx, LUA_TBOOLEAN);
-  return lua_toboolean(L, idx) != 0;
-}
-
-int lmp_connection_adopt(lua_State *L) {
-  lmp_Options o;
-  lmp_Connection *c;
-  mproc_connection *core = NULL;
-  mproc_status st;
-  lua_Integer fd;
-  int whole;
-  bool readable = opt_boolean(L, 2, true);
-  bool writable = opt_boolean(L, 3, true);
-  int self;
-  lua_settop(L, 4);
-  luaL_argcheck(L, readable || writable, 3,
-                "at least one of readable and writable must be true");
-  lmp_checkoptions(L, 4, LMP_FOR_ADOPTED, &o);
-  o.listener.connection.readable = readable;
-  o.listener.connection.writable = writable;
-  c = lmp_newconnection(L, LMP_CONNECTION, LMP_CONNECTION_NUV);
-  self = lua_gettop(L);
-  lmp_pushcodec(L, &o);
-  lua_setiuservalue(L, self, LMP_CODEC);
-  if (lua_type(L, 1) == LUA_TNUMBER)
-    lua_pushvalue(L, 1);
-  else if (push_handed_over(L) == 2)
-    return 2;
-  fd = lua_tointegerx(L, -1, &whole);
-  luaL_argcheck(L, whole && fd >= 0 && fd <= INT32_MAX, 1,
-                "invalid descriptor");
-  lua_pop(L, 1);
-  st = mproc_connection_adopt(&lmp_state(L)->ctx, (mproc_handle)fd,
-                              &o.listener.connection, &core);
-  if (st != MPROC_OK) {
-    if (lua_type(L, 1) != LUA_TNUMBER) /* nobody else has it any more */
-      mproc_os_close((mproc_handle)fd);
-    lua_pushfstring(L, "descriptor %d", (int)fd);
-    return lmp_pushfailure(L, st, "adopting", lua_tostring(L, -1));
-  }
-  lmp_setcore(c, core, &o.listener.connection);
-  lua_settop(L, self);
-  return 1;
-}
-
-/* Gives each of two new connections its end of a new pipe. */
-static mproc_status open_pipe(lua_State *L, lmp_Connection *const c[2],
-                              bool duplex, mproc_connection_options *o) {
-  mproc_context *ctx = &lmp_state(L)->ctx;
-  mproc_handle h[2];
-  mproc_status st = duplex ? mproc_os_socketpair(h) : mproc_os_pipe(h);
-  if (st != MPROC_OK)
-    return st;
-  for (int i = 0; i < 2; i++) {
-    mproc_connection *core = NULL;
-    o->readable = duplex || i == 0;
-    o->writable = duplex || i == 1;
-    if (st == MPROC_OK)
-      st = mproc_connection_adopt(ctx, h[i], o, &core);
-    if (st == MPROC_OK)
-      lmp_setcore(c[i], core, o);
-    else
-      mproc_os_close(h[i]);
-  }
-  return st;
-}
-
-int lmp_connection_pipe(lua_State *L) {
-  lmp_Options o;
-  lmp_Connection *c[2];
-  mproc_status st;
-  bool duplex = opt_boolean(L, 1, true);
-  lua_settop(L, 2);
-  lmp_checkoptions(L, 2, LMP_FOR_ADOPTED, &o);
-  c[0] = lmp_newconnection(L, LMP_CONNECTION, LMP_CONNECTION_NUV);
-  c[1] = lmp_newconnection(L, LMP_CONNECTION, LMP_CONNECTION_NUV);
-  lmp_pushcodec(L, &o);
-  lua_pushvalue(L, -1);
-  lua_setiuservalue(L, -4, LMP_CODEC);
-  lua_setiuservalue(L, -2, LMP_CODEC);
-  st = open_pipe(L, c, duplex, &o.listener.connection);
-  if (st != MPROC_OK)
-    return lmp_pushfailure(L, st, "making a pipe", NULL);
-  return 2;
 }
 
 /* ---- the tables ---- */

@@ -15,12 +15,8 @@ static lmp_Listener *new_listener(lua_State *L) {
 }
 
 lmp_Listener *lmp_tolistener(lua_State *L, int idx) {
-  const void *mt;
-  if (lua_type(L, idx) != LUA_TUSERDATA || !lua_getmetatable(L, idx))
-    return NULL;
-  mt = lua_topointer(L, -1);
-  lua_pop(L, 1);
-  if (mt != lmp_state(L)->listener_mt)
+  const void *mt = lmp_metatable(L, idx);
+  if (mt == NULL || mt != lmp_state(L)->listener_mt)
     return NULL;
   return (lmp_Listener *)lua_touserdata(L, idx);
 }
@@ -71,7 +67,7 @@ static int take(lua_State *L, const lmp_Listener *l) {
 
 /* [-0, +0, m] Fills 'w', with the items in a userdata at index 2. */
 static int again(lua_State *L, const lmp_Listener *l, lmp_Wait *w) {
-  size_t n = mproc_listener_wants(l->core);
+  size_t n = mproc_listener_want_count(l->core);
   size_t size = n * sizeof *w->items;
   lua_settop(L, 1);
   w->items = (mproc_pollitem *)lua_newuserdatauv(
@@ -194,11 +190,14 @@ int lmp_listener_new(lua_State *L) {
     if (st != MPROC_OK)
       return lmp_pushfailure(L, st, "listening", NULL);
     lmp_checkfamily(L, 1, (mproc_family)a.family);
-    luaL_argcheck(L, o.listener.allow == NULL || a.family == MPROC_AF_UNIX, 2,
-                  "option 'allow' is for AF_UNIX only");
     mproc_address_format(&a, text);
     at = &a;
+    o.family = (mproc_family)a.family;
+  } else if (o.family == MPROC_FAMILY_NONE) {
+    o.family = mproc_os_default_family();
   }
+  luaL_argcheck(L, o.listener.allow == NULL || o.family == MPROC_AF_UNIX, 2,
+                "option 'allow' is for AF_UNIX only");
   l = new_listener(L);
   lmp_pushcodec(L, &o);
   lua_setiuservalue(L, -2, CODEC);

@@ -2,7 +2,8 @@
 ** lmp.h: what the files of the binding share: the userdata, and the helpers
 ** that turn arguments, statuses and waiting into Lua's terms.
 **
-** Every C function of the module has the lmp_State as its first upvalue.
+** Every C function that lmp_setfunctions sets has the lmp_State as its first
+** upvalue; what calls lmp_state must be, or be called by, one of these.
 ** Stack effects are written as in Lua's manual: [-popped, +pushed, raises].
 */
 #ifndef LMP_H
@@ -28,7 +29,7 @@
 #define LMP_CLIENT "multiprocessing.connection.Client"
 #define LMP_LISTENER "multiprocessing.connection.Listener"
 
-/* ---- module.c: one module in one Lua state ---- */
+/* ---- lstate.c: one module in one Lua state ---- */
 
 typedef struct lmp_State {
   mproc_context ctx;
@@ -48,8 +49,25 @@ typedef struct lmp_State {
   char unpicklers;
 } lmp_State;
 
+#define LMP_MODULE 1 /* its user value: the module's table */
+
+/*
+** [-0, +1, m] Pushes the state of this Lua state. There is one only, however
+** often the module is loaded: objects of an earlier load still use it.
+*/
+void lmp_pushstate(lua_State *L);
+
 /* [-0, +0, -] The module's state, in any of its functions. */
 lmp_State *lmp_state(lua_State *L);
+
+/* [-0, +0, m] Sets 'functions' in the table on the top, with the state. */
+void lmp_setfunctions(lua_State *L, const luaL_Reg *functions);
+
+/*
+** [-0, +0, -] The metatable of the userdata at 'idx', to compare with those in
+** lmp_State; NULL: it is no userdata, or has none.
+*/
+const void *lmp_metatable(lua_State *L, int idx);
 
 /*
 ** [-0, +1, m] Makes the metatable 'name' of a userdata: 'methods' and
@@ -207,7 +225,7 @@ typedef int (*lmp_Step)(lua_State *L, lmp_Wait *w);
 */
 int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline);
 
-/* ---- lconnection.c, lclient.c: connections ---- */
+/* ---- lconnection.c, ladopt.c, lclient.c: connections ---- */
 
 /* A Connection or a Client. */
 typedef struct lmp_Connection {
@@ -259,6 +277,16 @@ lmp_Connection *lmp_checkconnection(lua_State *L, int idx);
 */
 int lmp_pushconnfailure(lua_State *L, int idx, mproc_status st,
                         const char *doing);
+
+/* [-0, +0, -] Fills 'w' with what the connection waits for; LMP_AGAIN. */
+int lmp_await(lmp_Wait *w, const lmp_Connection *c, uint8_t events);
+
+/*
+** [-0, +0 or +2, v] The end of a step of the connection at index 1 that came
+** out as 'st', which is not OK: LMP_AGAIN, or the failure.
+*/
+int lmp_notyet(lua_State *L, lmp_Wait *w, mproc_status st, uint8_t events,
+               const char *doing);
 
 /* [-0, +1, m] Make the types and push their methods' tables. */
 void lmp_openconnection(lua_State *L);

@@ -366,6 +366,20 @@ void lmp_pushcodec(lua_State *L, const lmp_Options *o) {
   set_option(L, 4, "constructors", o->constructors);
 }
 
+/* A challenge that 'digests' would not take an answer to helps nobody: unless
+   'digest' says so, ask for the first that is accepted. */
+static void settle_policy(mproc_handshake_policy *p) {
+  static const mproc_digest preferred[] = {MPROC_SHA256, MPROC_SHA384,
+                                           MPROC_SHA3_256, MPROC_SHA3_384};
+  if (p->challenge != MPROC_DIGEST_COUNT)
+    return;
+  p->challenge = MPROC_MD5;
+  for (size_t i = sizeof preferred / sizeof preferred[0]; i-- > 0;) {
+    if ((p->accepted >> preferred[i] & 1u) != 0)
+      p->challenge = preferred[i];
+  }
+}
+
 void lmp_checkoptions(lua_State *L, int idx, int whose, lmp_Options *o) {
   set_defaults(o, whose);
   if (lua_isnoneornil(L, idx))
@@ -374,6 +388,7 @@ void lmp_checkoptions(lua_State *L, int idx, int whose, lmp_Options *o) {
     luaL_typeerror(L, idx, "table of options");
   luaL_checkstack(L, 2 * (int)OPTION_COUNT + 10, "too many options");
   check_keys(L, idx, whose);
+  o->listener.connection.policy.challenge = MPROC_DIGEST_COUNT; /* not told */
   for (size_t i = 0; i < OPTION_COUNT; i++) {
     const Option *option = &options[i];
     Reader r = {L, idx, option->name};
@@ -385,4 +400,5 @@ void lmp_checkoptions(lua_State *L, int idx, int whose, lmp_Options *o) {
     else
       option->read(&r, o); /* stays: 'o' may point into it */
   }
+  settle_policy(&o->listener.connection.policy);
 }

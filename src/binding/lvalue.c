@@ -338,8 +338,7 @@ static void keep_function(lua_State *L, const char *name, const void *key) {
 
 void lmp_openvalue(lua_State *L) {
   lua_newtable(L); /* pickle */
-  lua_pushvalue(L, lua_upvalueindex(1));
-  luaL_setfuncs(L, functions, 1);
+  lmp_setfunctions(L, functions);
   lua_newtable(L); /* types */
   make_types(L);
   lua_setfield(L, -2, "types");
@@ -347,8 +346,7 @@ void lmp_openvalue(lua_State *L) {
   lmp_pushnone(L);
   lua_setfield(L, -2, "None");
   lmp_pushtype(L, LMP_INT);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  luaL_setfuncs(L, int_metamethods, 1);
+  lmp_setfunctions(L, int_metamethods);
   lua_pop(L, 1);
   keep_function(L, "dumps", &lmp_state(L)->dumps);
   keep_function(L, "loads", &lmp_state(L)->loads);

@@ -15,8 +15,7 @@
 /* One object's share of the Set. */
 typedef struct Entry {
   size_t first; /* of its items */
-  size_t count;
-  bool ready; /* known without asking the system */
+  bool ready;   /* known without asking the system */
 } Entry;
 
 /* A userdata: the head, then entries, then items, then scratch for poll. */
@@ -63,18 +62,17 @@ static int bad_object(lua_State *L, lua_Unsigned i, const char *problem) {
   return luaL_argerror(L, LIST, lua_tostring(L, -1));
 }
 
-/* [-0, +0, -] Adds an item for entry 'e'; false: there is no room. */
-static bool add_item(Set *s, Entry *e, mproc_pollitem item) {
+/* [-0, +0, -] Adds an item; false: there is no room. */
+static bool add_item(Set *s, mproc_pollitem item) {
   if (s->count == s->capacity)
     return false;
   s->items[s->count++] = item;
-  e->count++;
   return true;
 }
 
-static bool add_handle(Set *s, Entry *e, lua_Integer h) {
+static bool add_handle(Set *s, lua_Integer h) {
   mproc_pollitem item = {(mproc_handle)h, MPROC_READ, 0};
-  return add_item(s, e, item);
+  return add_item(s, item);
 }
 
 /* Whether a receive would not block; or a client has news of its opening. */
@@ -98,7 +96,7 @@ static bool add_connection(lua_State *L, Set *s, Entry *e, lua_Unsigned i,
   e->ready = is_conn_ready(L, c, false);
   mproc_connection_want(c->core, MPROC_READ, &item, &wake);
   s->wake = mproc_deadline_min(s->wake, wake);
-  return e->ready || add_item(s, e, item);
+  return e->ready || add_item(s, item);
 }
 
 static bool add_listener(lua_State *L, Set *s, Entry *e, lua_Unsigned i,
@@ -110,11 +108,10 @@ static bool add_listener(lua_State *L, Set *s, Entry *e, lua_Unsigned i,
   e->ready = mproc_listener_step(l->core, s->waited) != MPROC_AGAIN;
   if (e->ready)
     return true;
-  if (s->capacity - s->count < mproc_listener_wants(l->core))
+  if (s->capacity - s->count < mproc_listener_want_count(l->core))
     return false;
-  e->count = mproc_listener_want(l->core, s->items + s->count,
-                                 s->capacity - s->count, &wake);
-  s->count += e->count;
+  s->count += mproc_listener_want(l->core, s->items + s->count,
+                                  s->capacity - s->count, &wake);
   s->wake = mproc_deadline_min(s->wake, wake);
   return true;
 }
@@ -159,7 +156,7 @@ static bool add_foreign(lua_State *L, Set *s, Entry *e, lua_Unsigned i) {
   lua_pop(L, 1);
   if (!whole || h < 0 || h > INT32_MAX)
     bad_object(L, i, "object has no open descriptor");
-  return add_handle(s, e, h);
+  return add_handle(s, h);
 }
 
 /* The object on the top. False: the Set is too small. */
@@ -170,7 +167,7 @@ static bool add_object(lua_State *L, Set *s, Entry *e, lua_Unsigned i) {
     lua_Integer h = lua_tointeger(L, -1);
     if (h < 0 || h > INT32_MAX)
       bad_object(L, i, "invalid descriptor");
-    return add_handle(s, e, h);
+    return add_handle(s, h);
   }
   c = lmp_toconnection(L, -1);
   if (c != NULL)

@@ -30,12 +30,14 @@ struct mproc_connection {
   uint64_t max_message;
   mproc_status failure; /* why FAILED */
   mproc_status untold;  /* how sending failed while we were receiving; or OK */
+  int64_t holder;       /* the process whose message the channel holds */
   float keepalive;      /* seconds; used once, when connected */
   uint8_t state;
   bool readable;
   bool writable;
   bool readahead;
   bool lost_place;   /* a length was bad: nothing can be read any more */
+  bool untimed;      /* a client whose user has set no timeout */
   bool may_be_asked; /* a client without key, before its first message */
 };
 
@@ -172,12 +174,13 @@ static mproc_status connecting_step(mproc_connection *c) {
   mproc_status st = mproc_dialer_step(c->dialer, now, &h);
   if (st != MPROC_OK)
     return st;
-  mproc_dialer_free(c->dialer);
-  c->dialer = NULL;
   st = open_channel(c, h);
   if (st != MPROC_OK)
-    mproc_os_close(h);
-  if (c->deadline == MPROC_NEVER && c->greeting != NULL)
+    return st; /* NOMEM: the dialer keeps it for the next try */
+  mproc_dialer_release(c->dialer);
+  mproc_dialer_free(c->dialer);
+  c->dialer = NULL;
+  if (c->untimed && c->greeting != NULL)
     c->deadline = mproc_deadline_after(now, MPROC_HANDSHAKE_SECONDS);
   return st;
 }
@@ -219,7 +222,7 @@ mproc_status mproc_connection_step(mproc_connection *c) {
     return st;
   if (st == MPROC_AGAIN && mproc_os_now() >= c->deadline)
     return fail(c, lateness(c));
-  if (st == MPROC_AGAIN || (st == MPROC_NOMEM && c->channel != NULL))
+  if (st == MPROC_AGAIN || st == MPROC_NOMEM)
     return st;
   return fail(c, st);
 }
@@ -296,6 +299,7 @@ mproc_status mproc_connection_dial(mproc_context *ctx, const mproc_address *to,
     return MPROC_NOMEM;
   c->state = CONNECTING;
   c->may_be_asked = !o->has_authkey;
+  c->untimed = dial->timeout < 0;
   if (dial->timeout >= 0)
     c->deadline = mproc_deadline_after(mproc_os_now(), dial->timeout);
   if (o->has_authkey)
@@ -319,22 +323,41 @@ static mproc_status take_untold(mproc_connection *c) {
   return st;
 }
 
+/*
+** Whether the channel holds a message. One that was begun before a fork(2) is
+** its parent's: sent from the child, too, it would tear the stream.
+*/
+static bool holds(const mproc_connection *c) {
+  return c->channel->ops->holds(c->channel);
+}
+
+static bool is_ours(const mproc_connection *c) {
+  return c->holder == mproc_os_pid();
+}
+
 mproc_status mproc_connection_send(mproc_connection *c, mproc_view message) {
   mproc_status st = take_untold(c);
   assert(c->state == OPEN && c->channel != NULL);
-  return st != MPROC_OK ? st : c->channel->ops->send(c->channel, message);
+  if (st == MPROC_OK && holds(c))
+    st = MPROC_NOT_OURS; /* ours would have been flushed first */
+  if (st != MPROC_OK)
+    return st;
+  st = c->channel->ops->send(c->channel, message);
+  if (st == MPROC_OK && holds(c))
+    c->holder = mproc_os_pid();
+  return st;
 }
 
 mproc_status mproc_connection_flush(mproc_connection *c) {
   mproc_status st = take_untold(c);
-  if (st == MPROC_OK && c->channel != NULL)
+  if (st == MPROC_OK && mproc_connection_holds(c))
     st = c->channel->ops->flush(c->channel);
   return st;
 }
 
 /* Sends on what is held: the peer may wait for it before it answers. */
 static void pump(mproc_connection *c) {
-  if (c->channel->ops->holds(c->channel)) {
+  if (mproc_connection_holds(c)) {
     mproc_status st = c->channel->ops->flush(c->channel);
     if (st != MPROC_AGAIN)
       c->untold = st;
@@ -343,8 +366,7 @@ static void pump(mproc_connection *c) {
 
 bool mproc_connection_holds(const mproc_connection *c) {
   /* what a handshake holds is its own affair */
-  return c->state == OPEN && c->channel != NULL &&
-         c->channel->ops->holds(c->channel);
+  return c->state == OPEN && c->channel != NULL && holds(c) && is_ours(c);
 }
 
 /* The stream has lost its place (CPython, _bad_message_length). */

@@ -89,7 +89,8 @@ void mproc_connection_postpone(mproc_connection *c, mproc_time by);
 ** Begins to send; the connection is open and holds nothing. Statuses and the
 ** life of 'message' as in mproc_channel_ops.send. A message that is held goes
 ** on in every later call, also those that receive; a failure that these meet is
-** told by the next send or flush.
+** told by the next send or flush. In a child of fork(2) its parent's message is
+** not held, and sending while that is under way is NOT_OURS.
 */
 mproc_status mproc_connection_send(mproc_connection *c, mproc_view message);
 mproc_status mproc_connection_flush(mproc_connection *c);

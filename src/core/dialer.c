@@ -58,7 +58,7 @@ static mproc_status after_failure(mproc_dialer *d, mproc_time now,
     return rest(d, now);
   if (++d->tried < d->count)
     return MPROC_OK;
-  if (d->retry && mproc_os_is_unheard(st))
+  if (d->retry && mproc_os_is_nobody_listening(st))
     return rest(d, now);
   return st;
 }
@@ -89,7 +89,6 @@ mproc_status mproc_dialer_step(mproc_dialer *d, mproc_time now,
     st = attempt(d);
     if (st == MPROC_OK) {
       *h = d->handle;
-      d->handle = MPROC_NO_HANDLE;
       return MPROC_OK;
     }
     if (st != MPROC_AGAIN)
@@ -101,6 +100,10 @@ mproc_status mproc_dialer_step(mproc_dialer *d, mproc_time now,
 mproc_handle mproc_dialer_want(const mproc_dialer *d, mproc_time *wake) {
   *wake = d->handle == MPROC_NO_HANDLE ? d->next : MPROC_NEVER;
   return d->handle;
+}
+
+void mproc_dialer_release(mproc_dialer *d) {
+  d->handle = MPROC_NO_HANDLE;
 }
 
 void mproc_dialer_free(mproc_dialer *d) {

@@ -26,7 +26,7 @@ mproc_status mproc_dialer_new(const mproc_allocator *a, const mproc_address *to,
 
 /*
 ** Goes as far as it can at 'now'. OK: '*h' is connected, in blocking mode,
-** and the caller's. AGAIN: call again when what mproc_dialer_want asks for has
+** still the dialer's, until mproc_dialer_release; may be asked again. AGAIN: call again when what mproc_dialer_want asks for has
 ** come. Other: failed (the last address's error).
 */
 mproc_status mproc_dialer_step(mproc_dialer *d, mproc_time now,
@@ -34,6 +34,9 @@ mproc_status mproc_dialer_step(mproc_dialer *d, mproc_time now,
 
 /* What to wait for: the handle to become writable (or none), and a time. */
 mproc_handle mproc_dialer_want(const mproc_dialer *d, mproc_time *wake);
+
+/* Gives the connected handle up to the caller, who has a place for it now. */
+void mproc_dialer_release(mproc_dialer *d);
 
 /* Frees it, and closes a handle that is still connecting. NULL is fine. */
 void mproc_dialer_free(mproc_dialer *d);

@@ -9,6 +9,9 @@
 /* A peer keeps its place among the pending for this long at least. */
 #define FAIR_CHANCE MPROC_SECOND
 
+/* The part of a handshake's time that one absence of the program may cost. */
+#define ABSENCE_SHARE 20
+
 /* Peers that have ended and were not taken count apart from the pending. */
 #define PEERS_MAX (2 * MPROC_LISTENER_PENDING_MAX)
 
@@ -214,7 +217,7 @@ static mproc_status add_peer(mproc_listener *l, mproc_handle h,
   l->peers[l->count++] = p;
   /* a first step at once: the challenge leaves, or there is none */
   st = allowed ? mproc_connection_step(p.connection) : MPROC_AUTH_USER;
-  if (st != MPROC_AGAIN)
+  if (st != MPROC_AGAIN && st != MPROC_NOMEM) /* the next step goes on */
     end_peer(l, l->count - 1, st);
   return MPROC_OK;
 }
@@ -260,19 +263,33 @@ static mproc_status accept_all(mproc_listener *l, mproc_time now) {
   return MPROC_AGAIN;
 }
 
-static void step_peers(mproc_listener *l) {
+/* OK; or NOMEM, where a peer could not go on: nothing of it is lost. */
+static mproc_status step_peers(mproc_listener *l) {
+  mproc_status result = MPROC_OK;
   for (size_t i = l->ended; i < l->count; i++) {
     mproc_status st = mproc_connection_step(l->peers[i].connection);
-    if (st != MPROC_AGAIN)
+    if (st == MPROC_NOMEM)
+      result = st;
+    else if (st != MPROC_AGAIN)
       end_peer(l, i, st);
   }
+  return result;
 }
 
-/* The time in which nobody attended to the listener is not the peers' fault. */
+/*
+** A long absence of the program is not the peers' fault. A short one counts, or
+** the clock would stand still for who never waits here: a game's loop, or a
+** server with something else to do each time.
+*/
 static void stop_the_clock(mproc_listener *l, mproc_time now) {
+  mproc_time counted = mproc_deadline_min(
+      mproc_deadline_after(0, l->timeout / ABSENCE_SHARE), FAIR_CHANCE);
+  mproc_time excused = now - l->attended - counted;
+  if (excused <= 0)
+    return;
   for (size_t i = l->ended; i < l->count; i++) {
-    mproc_connection_postpone(l->peers[i].connection, now - l->attended);
-    l->peers[i].since += now - l->attended;
+    mproc_connection_postpone(l->peers[i].connection, excused);
+    l->peers[i].since += excused;
   }
 }
 
@@ -281,8 +298,9 @@ mproc_status mproc_listener_step(mproc_listener *l, bool attended) {
   mproc_status st;
   if (!attended)
     stop_the_clock(l, now);
-  step_peers(l);
-  st = accept_all(l, now);
+  st = step_peers(l);
+  if (st == MPROC_OK)
+    st = accept_all(l, now);
   l->attended = mproc_os_now();
   return l->ended > 0 ? MPROC_OK : st;
 }
@@ -312,7 +330,7 @@ void mproc_listener_take(mproc_listener *l, mproc_accepted *a) {
 
 /* ---- waiting ---- */
 
-size_t mproc_listener_wants(const mproc_listener *l) {
+size_t mproc_listener_want_count(const mproc_listener *l) {
   return 1 + pending(l);
 }
 

@@ -73,12 +73,12 @@ void mproc_listener_take(mproc_listener *l, mproc_accepted *a);
 
 /*
 ** What a listener that said AGAIN waits for: writes at most 'max' items, of
-** mproc_listener_wants(l), and returns how many; any of them ready, or
+** mproc_listener_want_count(l), and returns how many; any of them ready, or
 ** '*wake' come: step again.
 */
 size_t mproc_listener_want(const mproc_listener *l, mproc_pollitem *items,
                            size_t max, mproc_time *wake);
-size_t mproc_listener_wants(const mproc_listener *l);
+size_t mproc_listener_want_count(const mproc_listener *l);
 
 /* The address as bound; lives as long as 'l'. */
 const mproc_address *mproc_listener_address(const mproc_listener *l);

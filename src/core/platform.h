@@ -43,7 +43,7 @@ const char *mproc_os_gai_code(mproc_status st);
 const char *mproc_os_gai_text(mproc_status st);
 
 /* Whether nobody listens (yet) at the address that gave 'st': retry may help. */
-bool mproc_os_is_unheard(mproc_status st);
+bool mproc_os_is_nobody_listening(mproc_status st);
 
 /* Whether a write failed because the other end has closed (EPIPE). */
 bool mproc_os_is_hang_up(mproc_status st);

@@ -14,39 +14,42 @@
 ** Each outcome with the name of Python's exception for it and the text that
 ** says what happened. OK and AGAIN are never shown to a user.
 */
-#define MPROC_OUTCOMES(X)                                                    \
-  X(OK, "", "success")                                                       \
-  /* nothing is wrong: call again once the handle is ready */                \
-  X(AGAIN, "BlockingIOError", "operation would block")                       \
-  X(INTERRUPTED, "InterruptedError", "interrupted by a signal")              \
-  X(NOMEM, "MemoryError", "not enough memory")                               \
-  X(TIMEOUT, "TimeoutError", "timed out")                                    \
-  /* the peer closed between two messages */                                 \
-  X(EOF, "EOFError", "end of file")                                          \
-  X(EOF_IN_MESSAGE, "OSError", "got end of file during message")             \
-  /* a length that is negative, or over the caller's limit */                \
-  X(BAD_LENGTH, "OSError", "bad message length")                             \
-  /* the address cannot name a socket here */                                \
-  X(UNPICKLING, "UnpicklingError", "malformed pickle")                       \
-  X(PATH_TOO_LONG, "OSError", "AF_UNIX path too long")                       \
-  /* the handshake; see handshake.h for who sees which */                    \
-  X(AUTH_OVERSIZE, "AuthenticationError", "handshake message too long")      \
-  X(AUTH_NO_CHALLENGE, "AuthenticationError",                                \
-    "protocol error, expected a challenge")                                  \
-  X(AUTH_CHALLENGE_SHORT, "AuthenticationError", "challenge too short")      \
-  X(AUTH_DIGEST, "AuthenticationError",                                      \
-    "unsupported message length, missing digest prefix, or digest not "      \
-    "allowed")                                                               \
-  X(AUTH_MAC_LENGTH, "AuthenticationError",                                  \
-    "digest received has the wrong length")                                  \
-  X(AUTH_MAC, "AuthenticationError", "digest received was wrong")            \
-  X(AUTH_REJECTED, "AuthenticationError", "digest sent was rejected")        \
-  X(AUTH_CRYPTO, "AuthenticationError", "digest unavailable in OpenSSL")     \
-  X(AUTH_UNASKED, "AuthenticationError",                                     \
-    "the listener asks for an authkey, and this client has none")            \
-  X(AUTH_USER, "AuthenticationError", "the peer's user is not in 'allow'")   \
-  X(AUTH_SILENT, "TimeoutError",                                             \
-    "handshake timed out: no challenge came (has the listener an authkey?)") \
+#define MPROC_OUTCOMES(X)                                                      \
+  X(OK, "", "success")                                                         \
+  /* nothing is wrong: call again once the handle is ready */                  \
+  X(AGAIN, "BlockingIOError", "operation would block")                         \
+  X(INTERRUPTED, "InterruptedError", "interrupted by a signal")                \
+  X(NOMEM, "MemoryError", "not enough memory")                                 \
+  X(TIMEOUT, "TimeoutError", "timed out")                                      \
+  /* the peer closed between two messages */                                   \
+  X(EOF, "EOFError", "end of file")                                            \
+  X(EOF_IN_MESSAGE, "OSError", "got end of file during message")               \
+  /* a length that is negative, or over the caller's limit */                  \
+  X(BAD_LENGTH, "OSError", "bad message length")                               \
+  /* a child of fork(2) cannot send while its parent's message is under way */ \
+  X(NOT_OURS, "OSError", "a message of the parent process is under way")       \
+  /* the address cannot name a socket here */                                  \
+  X(PATH_TOO_LONG, "OSError", "AF_UNIX path too long")                         \
+  /* not a pickle, or one that is refused; see pickle/tree.h */                \
+  X(UNPICKLING, "UnpicklingError", "malformed pickle")                         \
+  /* the handshake; see handshake.h for who sees which */                      \
+  X(AUTH_OVERSIZE, "AuthenticationError", "handshake message too long")        \
+  X(AUTH_NO_CHALLENGE, "AuthenticationError",                                  \
+    "protocol error, expected a challenge")                                    \
+  X(AUTH_CHALLENGE_SHORT, "AuthenticationError", "challenge too short")        \
+  X(AUTH_DIGEST, "AuthenticationError",                                        \
+    "unsupported message length, missing digest prefix, or digest not "        \
+    "allowed")                                                                 \
+  X(AUTH_MAC_LENGTH, "AuthenticationError",                                    \
+    "digest received has the wrong length")                                    \
+  X(AUTH_MAC, "AuthenticationError", "digest received was wrong")              \
+  X(AUTH_REJECTED, "AuthenticationError", "digest sent was rejected")          \
+  X(AUTH_CRYPTO, "AuthenticationError", "digest unavailable in OpenSSL")       \
+  X(AUTH_UNASKED, "AuthenticationError",                                       \
+    "the listener asks for an authkey, and this client has none")              \
+  X(AUTH_USER, "AuthenticationError", "the peer's user is not in 'allow'")     \
+  X(AUTH_SILENT, "TimeoutError",                                               \
+    "handshake timed out: no challenge came (has the listener an authkey?)")   \
   X(AUTH_STALLED, "TimeoutError", "handshake timed out")
 
 typedef int mproc_status;

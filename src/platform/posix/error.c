@@ -219,17 +219,17 @@ const char *mproc_os_gai_text(mproc_status st) {
   return gai_strerror(gai_value(st));
 }
 
-bool mproc_os_is_unheard(mproc_status st) {
+bool mproc_os_is_nobody_listening(mproc_status st) {
   int e = mproc_status_errno(st);
   return e == ECONNREFUSED || e == ENOENT;
 }
 
-/* connect(2): EAGAIN, for AF_UNIX on Linux. Elsewhere a full backlog cannot be
-   told from nobody listening. */
 bool mproc_os_is_hang_up(mproc_status st) {
   return mproc_status_errno(st) == EPIPE;
 }
 
+/* connect(2): EAGAIN, for AF_UNIX on Linux. Elsewhere a full backlog cannot be
+   told from nobody listening. */
 bool mproc_os_is_backlog_full(mproc_status st) {
   int e = mproc_status_errno(st);
   return e == EAGAIN || e == EWOULDBLOCK;

@@ -1,0 +1,68 @@
+/*
+** lstate.c: what one Lua state has of the module, and functions and types that
+** know it.
+*/
+#include <string.h>
+
+#include "binding/lmp.h"
+
+#define STATE "multiprocessing.state" /* its metatable */
+#define INSTANCE "multiprocessing.state.instance"
+
+lmp_State *lmp_state(lua_State *L) {
+  return (lmp_State *)lua_touserdata(L, lua_upvalueindex(1));
+}
+
+static int state_gc(lua_State *L) {
+  lmp_State *s = (lmp_State *)luaL_checkudata(L, 1, STATE);
+  mproc_context_close(&s->ctx);
+  return 0;
+}
+
+/* It is made before all that uses it, so that its finalizer runs last (Lua 5.4
+   manual, section 2.5.3). */
+void lmp_pushstate(lua_State *L) {
+  lmp_State *s;
+  if (lua_getfield(L, LUA_REGISTRYINDEX, INSTANCE) == LUA_TUSERDATA)
+    return;
+  lua_pop(L, 1);
+  s = (lmp_State *)lua_newuserdatauv(L, sizeof *s, LMP_MODULE);
+  s->ctx.allocator.resize = lua_getallocf(L, &s->ctx.allocator.ud);
+  s->ctx.crypto = NULL;
+  memset(s->types, 0, sizeof s->types);
+  luaL_newmetatable(L, STATE);
+  lua_pushcfunction(L, state_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, LUA_REGISTRYINDEX, INSTANCE);
+}
+
+void lmp_setfunctions(lua_State *L, const luaL_Reg *functions) {
+  lua_pushvalue(L, lua_upvalueindex(1));
+  luaL_setfuncs(L, functions, 1);
+}
+
+const void *lmp_metatable(lua_State *L, int idx) {
+  const void *mt;
+  if (lua_type(L, idx) != LUA_TUSERDATA || !lua_getmetatable(L, idx))
+    return NULL;
+  mt = lua_topointer(L, -1);
+  lua_pop(L, 1);
+  return mt;
+}
+
+void lmp_newtype(lua_State *L, const char *name, const luaL_Reg *methods,
+                 const luaL_Reg *metamethods, lua_CFunction index,
+                 const void **mt) {
+  luaL_newmetatable(L, name);
+  *mt = lua_topointer(L, -1);
+  lmp_setfunctions(L, metamethods);
+  lua_newtable(L); /* metatable, methods */
+  lmp_setfunctions(L, methods);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, -2);
+  lua_pushcclosure(L, index, 2); /* metatable, methods, index */
+  lua_setfield(L, -3, "__index");
+  lua_remove(L, -2);
+}
