@@ -1,11 +1,11 @@
 -- Without memory: spec/c/oom_host.c runs each section of
--- spec/fixtures/oom_script.lua with an allocator that fails from the Nth
--- allocation on, for every N.
+-- spec/fixtures/oom_script.lua and oom_pickle.lua with an allocator that fails from
+-- the Nth allocation on, for every N.
 
 local helpers = require "helpers"
 
 local SCRIPT = "spec/fixtures/oom_script.lua"
-local sections = dofile(SCRIPT)
+local SCRIPTS = {SCRIPT, "spec/fixtures/oom_pickle.lua"}
 
 -- Runs the host over a section; nothing may be wrong with it.
 local function run(...)
@@ -15,19 +15,23 @@ local function run(...)
   return said
 end
 
+local function test(script, section)
+  if section:find("^retry_") then
+    it("loses nothing in a call that can be repeated: " .. section, function()
+      run("plain", script, section)
+    end)
+  else
+    it("raises an error of Lua's and leaves nothing: " .. section, function()
+      local stride = helpers.slow and "7" or "1"
+      local said = run("loaded", "1", stride, script, section)
+      assert.truthy(said:find("done after %d+ runs, 0 of them bad"))
+    end)
+  end
+end
+
 describe("without memory", function()
-  for _, section in ipairs(sections) do
-    if section:find("^retry_") then
-      it("loses nothing in a call that can be repeated: " .. section, function()
-        run("plain", SCRIPT, section)
-      end)
-    else
-      it("raises an error of Lua's and leaves nothing: " .. section, function()
-        local stride = helpers.slow and "7" or "1"
-        local said = run("loaded", "1", stride, SCRIPT, section)
-        assert.truthy(said:find("done after %d+ runs, 0 of them bad"))
-      end)
-    end
+  for _, script in ipairs(SCRIPTS) do
+    for _, section in ipairs(dofile(script)) do test(script, section) end
   end
 
   it("cannot be loaded by halves", function()

@@ -7,7 +7,7 @@ local pickle = require "multiprocessing.pickle"
 
 local SCRIPT = "spec/fixtures/pickle_peer.py"
 local SEED = 20221015
-local COUNT = helpers.slow and 10 or 60 -- values at each protocol
+local COUNT = helpers.slow and 10 or 40 -- values at each protocol
 
 local function pack(strings)
   for i, s in ipairs(strings) do strings[i] = string.pack(">s4", s) end

@@ -2,8 +2,9 @@
 ** memo.h: a map from 64-bit keys to 32-bit values: a pickler's memo (address of
 ** a value -> its index) and an unpickler's (index, however large -> its place).
 **
-** Open addressing over a scrambled key, at most half full, so what a peer
-** chooses as indices costs no more than their number.
+** Open addressing, at most half full, in the order of the high bits of the key
+** times 'seed'. So what a peer chooses as indices costs no more than their
+** number, for it cannot know a random one; MPROC_MEMO_SEED does for addresses.
 */
 #ifndef MPROC_MEMO_H
 #define MPROC_MEMO_H
@@ -21,26 +22,86 @@ typedef struct mproc_memo_slot {
   uint32_t round; /* in use only if it is the memo's */
 } mproc_memo_slot;
 
-/* All zero is the empty memo, which holds no memory. */
+/* All zero but 'seed' is the empty memo, which holds no memory. */
 typedef struct mproc_memo {
   mproc_memo_slot *slots;
   size_t capacity; /* a power of two, or 0 */
   size_t count;
-  uint64_t seed;  /* of the scrambling; set by the owner once, may be 0 */
+  uint64_t seed;  /* what keys are multiplied by; set by the owner once */
+  unsigned shift; /* 64 less the capacity's logarithm */
   uint32_t round; /* so that clearing costs nothing */
 } mproc_memo;
 
-/* Finds 'key'. False: it is not there. */
-bool mproc_memo_get(const mproc_memo *m, uint64_t key, uint32_t *value);
+/* An odd number with bits in no order: 2^64 over the golden ratio. */
+#define MPROC_MEMO_SEED UINT64_C(0x9e3779b97f4a7c15)
 
-/* Sets the value of 'key', old or new. NOMEM: nothing has changed. */
-mproc_status mproc_memo_set(mproc_memo *m, const mproc_allocator *a,
-                            uint64_t key, uint32_t value);
+/* Makes room for one key more. NOMEM: nothing has changed. */
+mproc_status mproc_memo_grow(mproc_memo *m, const mproc_allocator *a);
 
 /* Forgets everything; keeps the memory. */
 void mproc_memo_clear(mproc_memo *m);
 
 /* Forgets everything and frees the memory. */
 void mproc_memo_free(mproc_memo *m, const mproc_allocator *a);
+
+/* Where 'key' is or would be; there must be a free slot. */
+static inline mproc_memo_slot *mproc_memo_slot_of(const mproc_memo *m,
+                                                  uint64_t key) {
+  size_t mask = m->capacity - 1;
+  size_t i = (size_t)(key * (m->seed | 1) >> m->shift);
+  while (m->slots[i].round == m->round && m->slots[i].key != key)
+    i = (i + 1) & mask;
+  return &m->slots[i];
+}
+
+/* Finds 'key'. False: it is not there. */
+static inline bool mproc_memo_get(const mproc_memo *m, uint64_t key,
+                                  uint32_t *value) {
+  const mproc_memo_slot *s;
+  if (m->count == 0)
+    return false;
+  s = mproc_memo_slot_of(m, key);
+  if (s->round != m->round)
+    return false;
+  *value = s->value;
+  return true;
+}
+
+/*
+** Finds 'key', or adds it. OK: '**value' is its value until the memo changes,
+** and '*added' tells whether it is new. NOMEM: nothing has changed.
+*/
+static inline mproc_status mproc_memo_add(mproc_memo *m,
+                                          const mproc_allocator *a,
+                                          uint64_t key, uint32_t **value,
+                                          bool *added) {
+  mproc_memo_slot *s;
+  if (m->count >= m->capacity / 2) {
+    mproc_status st = mproc_memo_grow(m, a);
+    if (st != MPROC_OK)
+      return st;
+  }
+  s = mproc_memo_slot_of(m, key);
+  *added = s->round != m->round;
+  if (*added) {
+    s->key = key;
+    s->round = m->round;
+    m->count++;
+  }
+  *value = &s->value;
+  return MPROC_OK;
+}
+
+/* Sets the value of 'key', old or new. NOMEM: nothing has changed. */
+static inline mproc_status mproc_memo_set(mproc_memo *m,
+                                          const mproc_allocator *a,
+                                          uint64_t key, uint32_t value) {
+  uint32_t *place;
+  bool added;
+  mproc_status st = mproc_memo_add(m, a, key, &place, &added);
+  if (st == MPROC_OK)
+    *place = value;
+  return st;
+}
 
 #endif

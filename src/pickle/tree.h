@@ -33,8 +33,9 @@ typedef enum mproc_value_tag {
 
 /* One value. */
 typedef struct mproc_value {
-  uint32_t tag;  /* mproc_value_tag */
-  uint32_t size; /* TEXT, BYTES */
+  uint8_t tag;   /* mproc_value_tag */
+  uint8_t size;  /* TEXT, BYTES */
+  uint32_t memo; /* TEXT: its slot in the memo + 1, or 0; see mproc_tree_text */
   union {
     int64_t integer;
     double real;
@@ -111,6 +112,13 @@ typedef struct mproc_node {
   } as;
 } mproc_node;
 
+/* What was memoized. */
+typedef struct mproc_slot {
+  mproc_value value;
+  uint32_t number; /* of a TEXT that was fetched: 1, 2, …; 0: it was not */
+  bool made;       /* for the reader of the tree; false at first */
+} mproc_slot;
+
 /* A growable array; see tree.c. */
 typedef struct mproc_array {
   void *data;
@@ -132,7 +140,8 @@ typedef struct mproc_tree {
   mproc_array objects; /* mproc_object */
   mproc_array stack;   /* mproc_value; empty once it is built */
   mproc_array marks;   /* size_t: heights of the stack */
-  mproc_array memo;    /* mproc_value: memo slots */
+  mproc_array memo;    /* mproc_slot */
+  uint32_t fetched;    /* how many TEXTs in it were fetched */
   size_t dense;        /* the first slots: each is its own index */
   mproc_memo places;   /* index -> slot, of the others */
   mproc_array texts; /* uint8_t *: decoded text, each with its size in front */
@@ -143,7 +152,8 @@ typedef struct mproc_tree {
   const char *problem; /* a static text, once it was */
 } mproc_tree;
 
-/* Makes an empty tree, which holds no memory. 'a' must outlive it. */
+/* Makes an empty tree, which holds no memory. 'a' must outlive it. Where peers
+   choose memo indices, 't->places.seed' should be made random then. */
 void mproc_tree_init(mproc_tree *t, const mproc_allocator *a);
 
 /*
@@ -157,8 +167,25 @@ mproc_status mproc_tree_build(mproc_tree *t, mproc_view in,
                               const mproc_tree_limits *limits);
 
 /* The parts of a tree. */
-mproc_node *mproc_tree_node(const mproc_tree *t, uint32_t node);
-mproc_object *mproc_tree_object(const mproc_tree *t, const mproc_node *n);
+static inline mproc_node *mproc_tree_node(const mproc_tree *t, uint32_t node) {
+  return (mproc_node *)t->nodes.data + node;
+}
+
+static inline mproc_object *mproc_tree_object(const mproc_tree *t,
+                                              const mproc_node *n) {
+  return (mproc_object *)t->objects.data + n->as.object;
+}
+
+/* The memo slot of a TEXT that occurs again. NULL: this is its only occurrence,
+   or its slot was used again. */
+static inline mproc_slot *mproc_tree_text(const mproc_tree *t,
+                                          const mproc_value *v) {
+  mproc_slot *s;
+  if (v->memo == 0)
+    return NULL;
+  s = (mproc_slot *)t->memo.data + (v->memo - 1);
+  return s->number != 0 && s->value.as.data == v->as.data ? s : NULL;
+}
 
 /*
 ** Walks over 'items' piece by piece: '*at' is 0 at first. Returns the values of

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "pickle/bigint.h"
@@ -120,52 +121,34 @@ void mproc_writer_int(mproc_writer *w, int64_t value) {
   }
 }
 
-/* Protocol 0: the shortest text that reads back as the same double. */
-static void put_text_real(mproc_writer *w, double value) {
-  char text[40] = "nan";
-  if (isinf(value))
-    strcpy(text, value < 0 ? "-inf" : "inf");
-  for (int digits = 15; isfinite(value) && digits <= 17; digits++) {
-    char *comma;
-    snprintf(text, sizeof text, "%.*g", digits, value);
-    comma = strpbrk(text, ",");
-    if (comma != NULL) /* a locale's decimal comma */
-      *comma = '.';
-    if (digits == 17)
-      break;
-    {
-      char check[40];
-      double back = 0;
-      snprintf(check, sizeof check, "%.*g", digits, value);
-      if (sscanf(check, "%lf", &back) == 1 && back == value)
-        break;
-    }
+/* Writes a locale's decimal point, if there is one, as '.'. It may be several
+   bytes: all between the digits and what follows them. */
+static size_t fix_point(char *text) {
+  size_t before = strspn(text, "-0123456789");
+  size_t point = strcspn(text + before, "0123456789e");
+  if (point > 0) {
+    text[before] = '.';
+    memmove(text + before + 1, text + before + point,
+            strlen(text + before + point) + 1);
   }
-  mproc_writer_op(w, MPROC_OP_FLOAT);
-  put_string(w, text);
-  put_string(w, "\n");
+  return strlen(text);
 }
 
-void mproc_writer_real(mproc_writer *w, double value) {
-  uint8_t *p;
-  uint64_t bits;
-  if (w->protocol == 0) {
-    put_text_real(w, value);
+/* The shortest text that reads back as the same double. */
+void mproc_writer_text_real(mproc_writer *w, double value) {
+  char text[40];
+  mproc_writer_op(w, MPROC_OP_FLOAT);
+  if (!isfinite(value)) {
+    put_string(w, isnan(value) ? "nan\n" : value > 0 ? "inf\n" : "-inf\n");
     return;
   }
-  p = mproc_writer_room(w, 9);
-  if (p == NULL)
-    return;
-  memcpy(&bits, &value, sizeof bits);
-  p[0] = MPROC_OP_BINFLOAT;
-  p[1] = (uint8_t)(bits >> 56);
-  p[2] = (uint8_t)(bits >> 48);
-  p[3] = (uint8_t)(bits >> 40);
-  p[4] = (uint8_t)(bits >> 32);
-  p[5] = (uint8_t)(bits >> 24);
-  p[6] = (uint8_t)(bits >> 16);
-  p[7] = (uint8_t)(bits >> 8);
-  p[8] = (uint8_t)bits;
+  for (int digits = 15; digits <= 17; digits++) {
+    snprintf(text, sizeof text, "%.*g", digits, value);
+    if (strtod(text, NULL) == value)
+      break;
+  }
+  put(w, text, fix_point(text));
+  put_string(w, "\n");
 }
 
 /* Protocols 0 and 1: LONG, in decimal. */
@@ -372,10 +355,8 @@ static void put_index(mproc_writer *w, char op, uint32_t index) {
   put_string(w, text);
 }
 
-void mproc_writer_put(mproc_writer *w, uint32_t index) {
-  if (w->protocol >= 4)
-    mproc_writer_op(w, MPROC_OP_MEMOIZE);
-  else if (w->protocol == 0)
+void mproc_writer_old_put(mproc_writer *w, uint32_t index) {
+  if (w->protocol == 0)
     put_index(w, MPROC_OP_PUT, index);
   else if (index <= 0xff)
     put_op(w, MPROC_OP_BINPUT, index, 1);
@@ -383,11 +364,9 @@ void mproc_writer_put(mproc_writer *w, uint32_t index) {
     put_op(w, MPROC_OP_LONG_BINPUT, index, 4);
 }
 
-void mproc_writer_get(mproc_writer *w, uint32_t index) {
+void mproc_writer_other_get(mproc_writer *w, uint32_t index) {
   if (w->protocol == 0)
     put_index(w, MPROC_OP_GET, index);
-  else if (index <= 0xff)
-    put_op(w, MPROC_OP_BINGET, index, 1);
   else
     put_op(w, MPROC_OP_LONG_BINGET, index, 4);
 }

@@ -72,7 +72,31 @@ static inline void mproc_writer_short_text(mproc_writer *w, mproc_view text) {
 void mproc_writer_none(mproc_writer *w);
 void mproc_writer_bool(mproc_writer *w, bool value);
 void mproc_writer_int(mproc_writer *w, int64_t value);
-void mproc_writer_real(mproc_writer *w, double value);
+void mproc_writer_text_real(mproc_writer *w, double value); /* protocol 0 */
+
+static inline void mproc_writer_real(mproc_writer *w, double value) {
+  uint8_t bytes[8]; /* compilers make one store of it */
+  uint64_t bits;
+  uint8_t *p;
+  if (w->protocol == 0) {
+    mproc_writer_text_real(w, value);
+    return;
+  }
+  p = mproc_writer_room(w, 9);
+  if (p == NULL)
+    return;
+  memcpy(&bits, &value, sizeof bits);
+  bytes[0] = (uint8_t)(bits >> 56);
+  bytes[1] = (uint8_t)(bits >> 48);
+  bytes[2] = (uint8_t)(bits >> 40);
+  bytes[3] = (uint8_t)(bits >> 32);
+  bytes[4] = (uint8_t)(bits >> 24);
+  bytes[5] = (uint8_t)(bits >> 16);
+  bytes[6] = (uint8_t)(bits >> 8);
+  bytes[7] = (uint8_t)bits;
+  p[0] = MPROC_OP_BINFLOAT;
+  memcpy(p + 1, bytes, sizeof bytes);
+}
 
 /* An integer of any size, as bigint.h has it. False: no memory for it. */
 void mproc_writer_long(mproc_writer *w, mproc_view bytes);
@@ -94,10 +118,30 @@ void mproc_writer_bytearray(mproc_writer *w, mproc_view bytes);
 void mproc_writer_global(mproc_writer *w, mproc_view module, mproc_view name);
 
 /* Memoizes the topmost value under 'index', the number of those before it. */
-void mproc_writer_put(mproc_writer *w, uint32_t index);
+void mproc_writer_old_put(mproc_writer *w, uint32_t index); /* below 4 */
+
+static inline void mproc_writer_put(mproc_writer *w, uint32_t index) {
+  if (w->protocol >= 4)
+    mproc_writer_op(w, MPROC_OP_MEMOIZE);
+  else
+    mproc_writer_old_put(w, index);
+}
 
 /* The value that was memoized under 'index'. */
-void mproc_writer_get(mproc_writer *w, uint32_t index);
+void mproc_writer_other_get(mproc_writer *w, uint32_t index);
+
+static inline void mproc_writer_get(mproc_writer *w, uint32_t index) {
+  uint8_t *p;
+  if (index > 0xff || w->protocol == 0) {
+    mproc_writer_other_get(w, index);
+    return;
+  }
+  p = mproc_writer_room(w, 2);
+  if (p != NULL) {
+    p[0] = MPROC_OP_BINGET;
+    p[1] = (uint8_t)index;
+  }
+}
 
 /*
 ** Ends the pickle. OK: '*pickle' is it, until the next begin. NOMEM: there was
