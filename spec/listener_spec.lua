@@ -752,6 +752,10 @@ describe("Listener:accept", function()
   end)
 
   it("reports that there are no descriptors left, and goes on when there are", function()
+    if helpers.slow then
+      pending("valgrind takes a peer from the backlog before it says EMFILE")
+      return
+    end
     local listener <close> = listen(INET)
     local raw <close> = helpers.raw_client(listener)
     local hog, limit = {}, sys.setrlimit_nofile(helpers.nfds() + 32)

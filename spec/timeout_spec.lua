@@ -84,10 +84,15 @@ local function is_same(expected, got)
   return #expected == #got and expected == got
 end
 
+-- The system lets TCP's buffers grow to more than a small BIG, unless it is told.
+local TCP_BUFFER = 1 << 16
+
 local function tcp_peer()
   local listener <close> = assert(connection.Listener({"127.0.0.1", 0}))
   local raw = helpers.raw_client(listener)
   local conn = assert(listener:accept(LIMIT))
+  assert(raw:set_buffers(TCP_BUFFER))
+  assert(sys.set_buffers(conn:fileno(), TCP_BUFFER))
   local peer = helpers.closing(raw, conn)
   peer.raw, peer.conn = raw, conn
   return peer

@@ -299,7 +299,7 @@ static void long_strings(void) {
     CHECK_EQ(
         build(&b, guard_place(&area, test_view(pickle, size + 3 + n + 10))),
         MPROC_OK);
-    CHECK_EQ(b.tree.nodes.count, 2); /* fetched three times: a node anyway */
+    CHECK_EQ(b.tree.nodes.count, n > MPROC_TEXT_SHORT ? 2 : 1);
     CHECK_EQ(mproc_tree_node(&b.tree, b.tree.root.as.node)->as.items.count, 4);
   }
   bench_end(&b);
@@ -562,17 +562,18 @@ static void memory_limit(void) {
   }
   least = limits.memory;
   CHECK_EQ(st, MPROC_OK);
-  CHECK_EQ(b.tree.cost, least);
+  CHECK(b.tree.cost <= least); /* the stack and the memo count, too */
   CHECK(least > 300 && least < 2000);
   bench_end(&b);
 }
 
-static void scalars_cost_nothing(void) {
+static void scalars_cost_their_place(void) {
   static const mproc_tree_limits none = {0, 0};
+  static const mproc_tree_limits one = {sizeof(mproc_value), 0};
   bench b;
   bench_init(&b, 0);
-  CHECK_EQ(mproc_tree_build(&b.tree, TEST_LITERAL("K\1."), &none), MPROC_OK);
-  CHECK_EQ(mproc_tree_build(&b.tree, TEST_LITERAL("C\1a."), &none), MPROC_OK);
+  CHECK_EQ(mproc_tree_build(&b.tree, TEST_LITERAL("K\1."), &one), MPROC_OK);
+  CHECK_EQ(mproc_tree_build(&b.tree, TEST_LITERAL("C\1a."), &one), MPROC_OK);
   CHECK_EQ(mproc_tree_build(&b.tree, TEST_LITERAL("]."), &none),
            MPROC_UNPICKLING);
   CHECK_EQ(b.tree.offset, 0);
@@ -592,7 +593,7 @@ static void digits_limit(void) {
       mproc_status st;
       memset(pickle + 2 + sign, '7', (size_t)digits);
       st = mproc_tree_build(&b.tree, test_view(pickle, (size_t)n), &limits);
-      CHECK_EQ(st, digits + sign <= 30 ? MPROC_OK : MPROC_UNPICKLING);
+      CHECK_EQ(st, digits <= 30 ? MPROC_OK : MPROC_UNPICKLING);
       if (st != MPROC_OK)
         CHECK_EQ(b.tree.offset, 1);
     }

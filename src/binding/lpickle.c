@@ -291,6 +291,18 @@ static int fetch(lua_State *L, int table, lua_Integer first, int most,
   return n;
 }
 
+/*
+** Whether a nil is among the items of what was taken for a list without being
+** counted: then it is no list.
+*/
+static bool has_hole(const Run *r, int n, const int *types) {
+  for (int i = 0; !r->careful && i < n; i++) {
+    if (types[i] == LUA_TNIL)
+      return true;
+  }
+  return false;
+}
+
 /* Writes the 'n' scalars that lie on the stack from 'first' on. */
 static void save_scalars(Run *r, int first, int n, const int *types) {
   for (int i = 0; i < n; i++)
@@ -307,6 +319,8 @@ static bool save_flat(Run *r, lua_Integer size) {
   if (size > BATCH || !lmp_pickle_appends(r))
     return false;
   fetch(L, table, 1, (int)size, types, &other);
+  if (other == LUA_TNIL && has_hole(r, (int)size, types))
+    other = LUA_TTABLE; /* the frame will see to it */
   if (other != LUA_TNIL) {
     lua_settop(L, table);
     return false;
@@ -504,12 +518,14 @@ static bool ends_at(lua_State *L, lua_Integer n) {
 /*
 ** [-2, +0, m] Whether the table below its first entry, which is on the top, has
 ** exactly the keys 1 to '*size'. lua_next yields the array first: so if the
-** last is in the array and nothing comes behind it, there is nothing else.
+** last is in the array and nothing comes behind it, there is nothing else, but
+** there may be holes before it; they are noticed when it is written, which then
+** begins again, 'careful'.
 */
-static bool is_list(lua_State *L, lua_Integer *size) {
+static bool is_list(lua_State *L, bool careful, lua_Integer *size) {
   bool from_one = is_integer(L, -2, 1);
   lua_Integer n = (lua_Integer)lua_rawlen(L, -3);
-  if (from_one && n >= WORTH_PROBING) {
+  if (from_one && n >= WORTH_PROBING && !careful) {
     lua_settop(L, -3);
     *size = n;
     if (ends_at(L, n) && is_in_array(L, n))
@@ -533,7 +549,7 @@ bool lmp_pickle_plain(Run *r) {
   if (lua_next(L, -2) == 0) {
     begin_list(r, 0);
   } else if (lua_type(L, -2) == LUA_TNUMBER) {
-    if (is_list(L, &size))
+    if (is_list(L, r->careful, &size))
       begin_list(r, size);
     else
       begin_dict(r);
@@ -579,9 +595,23 @@ static bool save_seen(Run *r, const void *address) {
   return true;
 }
 
+/* Keeps the value on the top alive: while Lua code runs, a table could go and
+   another take its address. */
+static void anchor(Run *r) {
+  lua_State *L = r->L;
+  if (lua_type(L, ANCHORS) == LUA_TNIL) {
+    lua_newtable(L);
+    lua_replace(L, ANCHORS);
+  }
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, ANCHORS, ++r->anchors);
+}
+
 static bool save_table(Run *r) {
   lua_State *L = r->L;
   lmp_ValueType type;
+  if (r->anchored)
+    anchor(r);
   if (save_seen(r, lua_topointer(L, -1)))
     return true;
   if (!lua_getmetatable(L, -1))
@@ -595,6 +625,7 @@ static void save_int(Run *r) {
   const lmp_Int *n = (const lmp_Int *)lua_touserdata(r->L, -1);
   mproc_view v = {n->data, n->size};
   mproc_writer_long(r->w, v);
+  lmp_pickle_memoize(r, n);
   lua_pop(r->L, 1);
 }
 
@@ -603,6 +634,8 @@ static bool save_userdata(Run *r) {
   const void *address = lua_topointer(L, -1);
   const lmp_Buffer *b;
   mproc_view v;
+  if (r->anchored)
+    anchor(r);
   if (save_seen(r, address))
     return true;
   if (lmp_typeof(L, -1) == LMP_INT) {
@@ -652,6 +685,10 @@ static bool step_indexed(Run *r, bool *over) {
       return true;
     n = fetch(L, first - 2, f->at + 1, left < batch ? (int)left : batch, types,
               &other);
+    if (f->kind == LIST && has_hole(r, n, types)) {
+      r->again = r->careful = true;
+      return false;
+    }
     save_scalars(r, first, n, types);
     f->at += n;
     if (other != LUA_TNIL) {
@@ -831,6 +868,7 @@ static unsigned read_protocol(lua_State *L) {
   if (lua_getfield(L, OPTIONS, "protocol") != LUA_TNIL) {
     int whole;
     protocol = lua_tointegerx(L, -1, &whole);
+    whole = whole && lua_type(L, -1) == LUA_TNUMBER;
     luaL_argcheck(
         L, whole && protocol >= 0 && protocol <= MPROC_PICKLE_PROTOCOL_MAX,
         OPTIONS, "option 'protocol': integer from 0 to 5 expected");
@@ -853,18 +891,34 @@ static bool walk(Run *r) {
   return true;
 }
 
+/* Forgets all that was written, but not what __reduce has returned. */
+static void begin_again(Run *r, unsigned protocol) {
+  r->again = false;
+  r->depth = 0;
+  r->memoized = 0;
+  mproc_memo_clear(&r->p->memo);
+  mproc_memo_clear(&r->p->strings);
+  lua_settop(r->L, BASE - 1);
+  mproc_writer_begin(r->w, protocol);
+}
+
 int lmp_dumps(lua_State *L) {
-  Run r = {L, NULL, NULL, 0, 0, NULL, NULL};
+  Run r;
   mproc_view pickle;
   unsigned protocol;
+  bool fine;
+  memset(&r, 0, sizeof r);
+  r.L = L;
   luaL_checkany(L, VALUE);
   lua_settop(L, OPTIONS);
   protocol = read_protocol(L);
   r.p = borrow(L);
   r.w = &r.p->writer;
-  lua_settop(L, BASE - 1);
-  mproc_writer_begin(r.w, protocol);
-  if (!walk(&r))
+  do {
+    begin_again(&r, protocol);
+    fine = walk(&r);
+  } while (!fine && r.again);
+  if (!fine)
     return lmp_pickle_refusal(&r);
   if (mproc_writer_end(r.w, &pickle) != MPROC_OK)
     lmp_pickle_nomemory(&r);

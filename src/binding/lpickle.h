@@ -20,6 +20,7 @@ enum {
   OPTIONS, /* a table, or nil */
   OWNER,   /* the Pickler */
   REDUCED, /* value -> what its __reduce returned; or nil */
+  ANCHORS, /* a list; or nil */
   SPILLED, /* the slots of the deeper frames; or nil */
   BASE
 };
@@ -78,6 +79,11 @@ typedef struct Run {
   mproc_writer *w;
   uint32_t memoized;
   size_t depth;
+  bool careful;        /* tables are counted before they are taken for lists */
+  bool anchored;       /* what is written is kept alive in ANCHORS */
+  bool again;          /* begin again, with one of these */
+  lua_Integer anchors; /* values in ANCHORS */
+  lua_Integer reduced; /* values in REDUCED */
   const char *problem; /* why it cannot be pickled; a type's name in it */
   const void *none;    /* the address of None, once it was needed */
 } Run;

@@ -91,48 +91,76 @@ static void pack_reduced(lua_State *L) {
   lua_settop(L, first);
 }
 
-/*
-** [-0, +1, e] Pushes what stands for the value on the top, which has a
-** __reduce; it is called once for each value, so that what is shared stays
-** shared, and a value that leads back to itself comes to an end. False: it has
-** none, and nothing is pushed.
-*/
-static bool push_reduced(Run *r) {
+/* Whether the value on the top has a __reduce, and is none of our own. */
+static bool is_reducible(lua_State *L) {
+  int type = lua_type(L, -1);
+  if ((type != LUA_TTABLE && type != LUA_TUSERDATA) ||
+      lmp_typeof(L, -1) != LMP_PLAIN ||
+      luaL_getmetafield(L, -1, "__reduce") == LUA_TNIL)
+    return false;
+  lua_pop(L, 1);
+  return true;
+}
+
+/* [-0, +0, e] Calls the __reduce of the value on the top, and notes in REDUCED
+   what it returned. */
+static void reduce(Run *r) {
   lua_State *L = r->L;
   int value = lua_gettop(L);
-  if (lua_type(L, REDUCED) == LUA_TTABLE) {
-    lua_pushvalue(L, value);
-    if (lua_rawget(L, REDUCED) != LUA_TNIL)
-      return true;
-    lua_pop(L, 1);
-  }
-  if (luaL_getmetafield(L, value, "__reduce") == LUA_TNIL)
-    return false;
+  luaL_getmetafield(L, value, "__reduce");
   call_reduce(L);
   /* strings may have gone meanwhile, and others come to where they were */
   mproc_memo_clear(&r->p->strings);
   pack_reduced(L);
+  if (lua_isnil(L, -1)) { /* which no table can hold */
+    lua_pop(L, 1);
+    lmp_pushnone(L);
+  }
   if (lua_type(L, REDUCED) == LUA_TNIL) {
     lua_newtable(L);
     lua_replace(L, REDUCED);
   }
   lua_pushvalue(L, value);
-  lua_pushvalue(L, -2);
+  lua_insert(L, -2);
   lua_rawset(L, REDUCED);
-  return true;
+  r->reduced++;
+}
+
+/*
+** [-1, +1, e] Replaces the value on the top by what stands for it. __reduce is
+** called once for each value, so that what is shared stays shared, and what
+** leads back to itself comes to an end.
+*/
+static void replace_reduced(Run *r) {
+  lua_State *L = r->L;
+  for (int tries = 0; tries < 2; tries++) {
+    if (lua_type(L, REDUCED) == LUA_TTABLE) {
+      lua_pushvalue(L, -1);
+      if (lua_rawget(L, REDUCED) != LUA_TNIL)
+        break;
+      lua_pop(L, 1);
+    }
+    reduce(r);
+  }
+  lua_remove(L, -2);
 }
 
 /* The table or userdata on the top has a __reduce, or is like any other. */
 bool lmp_pickle_reduced(Run *r) {
   lua_State *L = r->L;
-  bool same;
-  if (!push_reduced(r))
+  lua_Integer steps = 0;
+  if (!is_reducible(L))
     return lua_type(L, -1) == LUA_TTABLE ? lmp_pickle_plain(r)
                                          : lmp_pickle_cannot(r);
-  same = lua_rawequal(L, -1, -2) != 0;
-  lua_remove(L, -2);
-  if (same)
-    return lmp_pickle_refuse(r, "__reduce returned the value itself");
+  if (!r->anchored) { /* before Lua code runs for the first time */
+    r->anchored = r->again = true;
+    return false;
+  }
+  while (is_reducible(L)) {
+    replace_reduced(r);
+    if (++steps > r->reduced)
+      return lmp_pickle_refuse(r, "__reduce returned the value itself");
+  }
   return lmp_pickle_save(r);
 }
 

@@ -22,10 +22,24 @@ bool lmp_pickle_cannot(Run *r) {
 
 /* ---- the place ---- */
 
-static bool is_name(const char *s) {
+#define KEY_MAX 40 /* bytes of a key that are shown */
+
+static bool is_name(const char *s, size_t size) {
   size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
                        "0123456789");
-  return n > 0 && s[n] == '\0' && (s[0] < '0' || s[0] > '9');
+  return n > 0 && n == size && (s[0] < '0' || s[0] > '9');
+}
+
+/* [-0, +1, m] Pushes the step to the value of the string on the top. */
+static void push_key(lua_State *L) {
+  size_t size;
+  const char *s = lua_tolstring(L, -1, &size);
+  bool long_one = size > KEY_MAX;
+  lua_pushstring(L, is_name(s, size) ? "." : "[\"");
+  lua_pushlstring(L, s, long_one ? KEY_MAX : size);
+  lua_pushfstring(L, "%s%s", long_one ? "…" : "",
+                  is_name(s, size) ? "" : "\"]");
+  lua_concat(L, 3);
 }
 
 /* [-0, +1, m] Pushes the step that frame 'f' was at; its slot is on the top. */
@@ -44,10 +58,8 @@ static void push_step(lua_State *L, const Frame *f) {
   case DICT:
     if (f->half)
       lua_pushliteral(L, "{key}");
-    else if (lua_type(L, -1) == LUA_TSTRING && is_name(lua_tostring(L, -1)))
-      lua_pushfstring(L, ".%s", lua_tostring(L, -1));
     else if (lua_type(L, -1) == LUA_TSTRING)
-      lua_pushfstring(L, "[\"%s\"]", lua_tostring(L, -1));
+      push_key(L);
     else if (lua_isinteger(L, -1))
       lua_pushfstring(L, "[%I]", (LUAI_UACINT)lua_tointeger(L, -1));
     else

@@ -6,6 +6,7 @@
 ** an object's list of items) are on the Lua stack, or, below the depth of
 ** SPILL frames, in a table: so depth is limited by memory only.
 */
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -256,12 +257,82 @@ static void push_container(Run *r, const mproc_node *n) {
   }
 }
 
-/* Begins a node with parts; false: too deep. */
+/*
+** The place of a numeric key in a table of 'size' nodes, as Lua 5.4 has it
+** (ltable.c, mainposition); SIZE_MAX for other keys, whose places a peer cannot
+** know.
+*/
+static size_t key_place(const mproc_value *key, size_t size) {
+  size_t modulus = (size - 1) | 1;
+  if (key->tag == MPROC_VALUE_INTEGER)
+    return (size_t)((uint64_t)key->as.integer % modulus);
+  if (key->tag == MPROC_VALUE_REAL) {
+    int exponent;
+    double n = frexp(key->as.real, &exponent) * -(double)INT_MIN;
+    unsigned u;
+    if (!(n > -9.3e18 && n < 9.3e18))
+      return SIZE_MAX;
+    u = (unsigned)exponent + (unsigned)(int64_t)n;
+    return (u <= INT_MAX ? u : ~u) % modulus;
+  }
+  return SIZE_MAX;
+}
+
+#define FLOOD_MIN 4096 /* keys; fewer do no harm */
+#define FLOOD_CHAIN 255
+
+/*
+** Whether so many of the keys share one place in a table of 'size' nodes that
+** it would take time with the square of their number to fill it.
+*/
+static bool is_flooded(Run *r, const mproc_items *items, size_t step,
+                       size_t size, uint8_t *chains) {
+  const mproc_value *v;
+  uint32_t at = 0;
+  size_t n = 0;
+  while ((v = mproc_tree_piece(&r->u->tree, items, &at, &n)) != NULL) {
+    for (size_t i = 0; i < n; i += step) {
+      size_t place = key_place(&v[i], size);
+      if (place != SIZE_MAX && chains[place]++ == FLOOD_CHAIN)
+        return true;
+    }
+  }
+  return false;
+}
+
+/* Refuses a dict or set whose keys were chosen to collide (cf. Python's issue
+   13703); pieces of a dict begin with a key. */
+static bool check_flood(Run *r, const mproc_node *n) {
+  const mproc_allocator *a = r->u->tree.allocator;
+  size_t step = n->kind == MPROC_NODE_DICT ? 2 : 1;
+  size_t size = FLOOD_MIN;
+  uint8_t *chains;
+  bool flooded;
+  if (n->as.items.count / step < FLOOD_MIN)
+    return true;
+  while (size < n->as.items.count / step)
+    size *= 2;
+  chains = (uint8_t *)mproc_alloc(a, size);
+  if (chains == NULL)
+    luaL_error(r->L, "not enough memory");
+  flooded = is_flooded(r, &n->as.items, step, size, chains);
+  mproc_free(a, chains, size);
+  return !flooded || lmp_unpickle_refuse(r, "the keys of a dict collide");
+}
+
+static bool has_keys(const mproc_node *n) {
+  return n->kind == MPROC_NODE_DICT || n->kind == MPROC_NODE_SET ||
+         n->kind == MPROC_NODE_FROZENSET;
+}
+
+/* Begins a node with parts; false: refused. */
 static bool enter(Run *r, uint32_t node, bool wrap) {
   const mproc_node *n = mproc_tree_node(&r->u->tree, node);
   Frame *f;
   if (r->depth >= r->max_depth)
     return lmp_unpickle_refuse(r, "the pickle is nested too deeply");
+  if (has_keys(n) && !check_flood(r, n))
+    return false;
   if (r->depth >= SPILL)
     spill(r);
   else if (r->depth % ROOM == 0)
@@ -527,9 +598,10 @@ static size_t limit(lua_State *L, const char *name, size_t otherwise) {
   size_t value = otherwise;
   int whole;
   lua_Integer n;
-  if (lua_getfield(L, OPTIONS, name) != LUA_TNIL) {
+  int type = lua_getfield(L, OPTIONS, name);
+  if (type != LUA_TNIL) {
     n = lua_tointegerx(L, -1, &whole);
-    if (!whole || n < 0) {
+    if (type != LUA_TNUMBER || !whole || n < 0) {
       lua_pushfstring(L, "option '%s': size expected", name);
       luaL_argerror(L, OPTIONS, lua_tostring(L, -1));
     }
@@ -539,14 +611,27 @@ static size_t limit(lua_State *L, const char *name, size_t otherwise) {
   return value;
 }
 
+/* Misuse, unless the option is of that type, or not said. */
+static void check_option(lua_State *L, const char *name, int expected) {
+  int type = lua_getfield(L, OPTIONS, name);
+  if (type != LUA_TNIL && type != expected) {
+    lua_pushfstring(L, "option '%s': %s expected, got %s", name,
+                    lua_typename(L, expected), lua_typename(L, type));
+    luaL_argerror(L, OPTIONS, lua_tostring(L, -1));
+  }
+  lua_pop(L, 1);
+}
+
 static void read_options(Run *r, mproc_tree_limits *limits) {
   lua_State *L = r->L;
   if (lua_isnil(L, OPTIONS))
     return;
   luaL_checktype(L, OPTIONS, LUA_TTABLE);
   lmp_checkkeys(L, OPTIONS,
-                "bytes\0codec\0constructors\0max_depth\0"
-                "max_int_digits\0max_memory\0persistent_load\0");
+                "bytes\0constructors\0max_depth\0max_int_digits\0"
+                "max_memory\0persistent_load\0");
+  check_option(L, "constructors", LUA_TTABLE);
+  check_option(L, "persistent_load", LUA_TFUNCTION);
   limits->memory = limit(L, "max_memory", limits->memory);
   limits->int_digits = limit(L, "max_int_digits", limits->int_digits);
   r->max_depth = limit(L, "max_depth", r->max_depth);

@@ -3,6 +3,7 @@
 */
 #include "binding/lvalue.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "binding/lmp.h"
@@ -100,28 +101,61 @@ static int int_tostring(lua_State *L) {
   return 1;
 }
 
+#define DOUBLE_BYTES 136 /* of the largest double, and its sign */
+
+/* Writes the integer that 'real' (finite, from 2^62 on) is; returns its size. */
+static size_t real_bytes(double real, uint8_t out[DOUBLE_BYTES]) {
+  int exponent;
+  uint64_t mantissa =
+      (uint64_t)ldexp(frexp(real < 0 ? -real : real, &exponent), 53);
+  size_t shift = (size_t)(exponent - 53);
+  unsigned carry = 1;
+  memset(out, 0, DOUBLE_BYTES);
+  for (size_t bit = 0; bit < 53; bit++) {
+    if ((mantissa >> bit & 1) != 0)
+      out[(shift + bit) / 8] |= (uint8_t)(1u << (shift + bit) % 8);
+  }
+  for (size_t i = 0; real < 0 && i < DOUBLE_BYTES; i++) { /* negate */
+    carry += (uint8_t)~out[i];
+    out[i] = (uint8_t)carry;
+    carry >>= 8;
+  }
+  return DOUBLE_BYTES;
+}
+
+/* What compare answers of a float that is no number. */
+#define UNORDERED 2
+
+/* -1, 0 or 1 as 'n' is less than, equal to, or greater than 'real'. */
+static int compare_real(const lmp_Int *n, double real) {
+  uint8_t bytes[DOUBLE_BYTES];
+  mproc_view v = {bytes, 0};
+  if (isnan(real))
+    return UNORDERED;
+  if (isinf(real))
+    return real < 0 ? 1 : -1;
+  if (real > -4.7e18 && real < 4.7e18) /* 'n' is beyond 64 bits */
+    return mproc_bigint_sign(int_bytes(n));
+  v.size = real_bytes(real, bytes);
+  return mproc_bigint_compare(int_bytes(n), v);
+}
+
 /*
-** -1, 0 or 1 as argument 1 is less than, equal to, or greater than argument 2;
-** each is a large integer, an integer, or a float.
+** -1, 0 or 1 as argument 1 is less than, equal to, or greater than argument 2,
+** or UNORDERED; each is a large integer, an integer, or a float.
 */
 static int compare(lua_State *L) {
   if (lua_type(L, 1) == LUA_TNUMBER) {
     int reversed;
     lua_rotate(L, 1, 1);
     reversed = compare(L);
-    return -reversed;
+    return reversed == UNORDERED ? UNORDERED : -reversed;
   }
   if (lua_isinteger(L, 2))
     return mproc_bigint_compare_int(int_bytes(check_int(L, 1)),
                                     lua_tointeger(L, 2));
-  if (lua_type(L, 2) == LUA_TNUMBER) {
-    /* beyond 64 bits: its sign decides, unless the float is as large */
-    double real = (double)lua_tonumber(L, 2);
-    int sign = mproc_bigint_sign(int_bytes(check_int(L, 1)));
-    if (real > -9.3e18 && real < 9.3e18)
-      return sign;
-    luaL_argerror(L, 2, "cannot compare with a float as large as this");
-  }
+  if (lua_type(L, 2) == LUA_TNUMBER)
+    return compare_real(check_int(L, 1), (double)lua_tonumber(L, 2));
   return mproc_bigint_compare(int_bytes(check_int(L, 1)),
                               int_bytes(check_int(L, 2)));
 }

@@ -27,6 +27,13 @@ mproc_status mproc_build_charge(mproc_build *b, size_t cost) {
   return MPROC_OK;
 }
 
+mproc_status mproc_build_repeat(mproc_build *b, size_t n) {
+  if (n > b->repeats)
+    return mproc_build_fault(b, "the pickle takes a large part too often");
+  b->repeats -= n;
+  return MPROC_OK;
+}
+
 mproc_status mproc_build_push_slowly(mproc_build *b, mproc_value v) {
   mproc_array *s = &b->t->stack;
   mproc_status st = mproc_tree_reserve(b->t, s, 1, sizeof v);
@@ -236,10 +243,17 @@ static inline void share(mproc_tree *t, mproc_slot *slot) {
     slot->number = ++t->fetched;
 }
 
+static inline bool is_spent(const mproc_tree *t, const mproc_slot *slot) {
+  return slot->value.tag == MPROC_VALUE_NODE &&
+         mproc_tree_node(t, slot->value.as.node)->spent;
+}
+
 static mproc_status do_get(mproc_build *b, uint64_t index) {
   mproc_slot *slot = find_slot(b->t, index);
   if (slot == NULL)
     return mproc_build_fault(b, "nothing was memoized under this index");
+  if (is_spent(b->t, slot))
+    return mproc_build_fault(b, "a list that has become a set");
   share(b->t, slot);
   return mproc_build_push(b, slot->value);
 }
@@ -441,6 +455,8 @@ static inline const mproc_slot *usual_get(mproc_tree *t, uint32_t index) {
   if (index >= t->dense)
     return NULL;
   slot = (mproc_slot *)t->memo.data + index;
+  if (is_spent(t, slot))
+    return NULL;
   share(t, slot);
   return slot;
 }
@@ -535,6 +551,23 @@ static void run_usual(mproc_build *b, mproc_pickle_reader *r) {
   t->stack.count = (size_t)(top - stack);
 }
 
+/* What the stack, the marks and the memo hold, and what was reckoned. */
+static mproc_status check_memory(mproc_build *b) {
+  const mproc_tree *t = b->t;
+  size_t held = t->stack.count * sizeof(mproc_value) +
+                t->marks.count * sizeof(size_t) +
+                t->memo.count * sizeof(mproc_slot);
+  if (held > b->limits->memory - t->cost)
+    return mproc_build_fault(b, "the pickle takes more memory than allowed");
+  return MPROC_OK;
+}
+
+/* What a pickle of that size may take again. None that a pickler writes comes
+   near: it takes each part once. */
+static size_t allowance(size_t size) {
+  return size < SIZE_MAX / 8 ? 4 * size + 4096 : SIZE_MAX;
+}
+
 mproc_status mproc_tree_build(mproc_tree *t, mproc_view in,
                               const mproc_tree_limits *limits) {
   mproc_pickle_reader r = mproc_pickle_reader_init(in);
@@ -542,12 +575,15 @@ mproc_status mproc_tree_build(mproc_tree *t, mproc_view in,
   mproc_status st = MPROC_OK;
   b.t = t;
   b.limits = limits;
+  b.repeats = allowance(in.size);
   mproc_tree_clear(t, SIZE_MAX);
   do {
     run_usual(&b, &r);
     st = next(&b, &r);
     if (st == MPROC_OK)
       st = run(&b);
+    if (st == MPROC_OK)
+      st = check_memory(&b);
   } while (st == MPROC_OK && b.op.code != MPROC_OP_STOP);
   if (st != MPROC_OK)
     return st;

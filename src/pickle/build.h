@@ -17,6 +17,7 @@ typedef struct mproc_build {
   mproc_tree *t;
   const mproc_tree_limits *limits;
   mproc_pickle_op op;
+  size_t repeats; /* bytes and items that opcodes may still take again */
 } mproc_build;
 
 /* ---- tree.c ---- */
@@ -33,6 +34,13 @@ mproc_status mproc_build_underflow(mproc_build *b);
 
 /* Reckons 'cost' bytes against the limit. */
 mproc_status mproc_build_charge(mproc_build *b, size_t cost);
+
+/*
+** Reckons 'n' bytes or items of a value that may have been taken before: what a
+** pickle describes grows with its own size, not with how often it takes one
+** large part.
+*/
+mproc_status mproc_build_repeat(mproc_build *b, size_t n);
 
 /* Makes a node of that kind, all else zero, and the value that is it. */
 mproc_status mproc_build_node(mproc_build *b, mproc_node_kind kind,

@@ -11,7 +11,13 @@
 static mproc_status push_global(mproc_build *b, mproc_view module,
                                 mproc_view name) {
   mproc_node *n;
-  mproc_status st = mproc_build_push_node(b, MPROC_NODE_GLOBAL);
+  mproc_status st = MPROC_OK;
+  if (module.size == 0 || name.size == 0)
+    return mproc_build_fault(b, "a global's name is empty");
+  if (module.size + name.size > 2 * MPROC_TEXT_SHORT)
+    st = mproc_build_repeat(b, module.size + name.size);
+  if (st == MPROC_OK)
+    st = mproc_build_push_node(b, MPROC_NODE_GLOBAL);
   if (st != MPROC_OK)
     return st;
   n = mproc_build_as(b, mproc_build_top(b, 0), MPROC_NODE_GLOBAL);
@@ -86,8 +92,7 @@ static mproc_status push_latin1(mproc_build *b, mproc_view text) {
   size_t n = 0;
   for (size_t i = 0; st == MPROC_OK && i < text.size; i++) {
     uint8_t byte = text.data[i];
-    if (byte >=
-        0x80) { /* valid UTF-8: U+0080 to U+00FF are C2 or C3, and one */
+    if (byte >= 0x80) { /* U+0080 to U+00FF are C2 or C3, and one more */
       if (byte > 0xc3)
         st = mproc_build_fault(b, "text is not Latin-1");
       else
@@ -104,9 +109,9 @@ static mproc_status push_latin1(mproc_build *b, mproc_view text) {
 /* Whether (args) is (text, "latin1"): the text. */
 static bool is_encoded(const mproc_build *b, const mproc_items *args,
                        mproc_view *text) {
-  const mproc_value *v = (const mproc_value *)b->t->values.data + args->start;
-  return args->count == 2 && mproc_build_view(b, &v[0], true, text) &&
-         is_latin1(b, &v[1]);
+  const mproc_value *v = (const mproc_value *)b->t->values.data;
+  return args->count == 2 && mproc_build_view(b, &v[args->start], true, text) &&
+         is_latin1(b, &v[args->start + 1]);
 }
 
 /* bytes() and _codecs.encode(text, "latin1"), of protocols 0 to 2. */
@@ -145,22 +150,32 @@ static mproc_status call_bytearray(mproc_build *b, const mproc_items *args,
   return mproc_build_push_bytes_node(b, MPROC_NODE_BYTEARRAY, v);
 }
 
+/*
+** The list that is all of (args), if nothing else has it: its items become the
+** set's then, and it is no more.
+*/
+static mproc_node *only_list(const mproc_build *b, const mproc_items *args) {
+  const mproc_value *v = (const mproc_value *)b->t->values.data;
+  mproc_node *list = NULL;
+  if (args->count == 1)
+    list = mproc_build_as(b, &v[args->start], MPROC_NODE_LIST);
+  return list != NULL && !list->shared && !list->spent ? list : NULL;
+}
+
 /* set([...]) and frozenset([...]), of protocols 0 to 3. */
 static mproc_status call_set(mproc_build *b, mproc_node_kind kind,
                              const mproc_items *args, bool *done) {
-  const mproc_value *first =
-      (const mproc_value *)b->t->values.data + args->start;
   mproc_items items = {0, 0, 0, 0, 0};
-  const mproc_node *list = NULL;
+  mproc_node *list = only_list(b, args);
   mproc_value v;
   mproc_status st;
-  if (args->count == 1)
-    list = mproc_build_as(b, first, MPROC_NODE_LIST);
   *done = args->count == 0 || list != NULL;
   if (!*done)
     return MPROC_OK;
-  if (list != NULL)
+  if (list != NULL) {
     items = list->as.items;
+    list->spent = true;
+  }
   st = mproc_build_node(b, kind, &v);
   if (st != MPROC_OK)
     return st;
@@ -209,6 +224,12 @@ static mproc_status do_construct(mproc_build *b, mproc_how how) {
     mproc_items items = tuple->as.items; /* nodes may move */
     mproc_status st = call_known(b, global, &items, &done);
     if (st != MPROC_OK || done)
+      return st;
+    tuple = mproc_build_as(b, &args, MPROC_NODE_TUPLE);
+  }
+  if (tuple->shared) { /* a constructor would take each of them again */
+    mproc_status st = mproc_build_repeat(b, tuple->as.items.count);
+    if (st != MPROC_OK)
       return st;
   }
   return push_object(b, how, callable, args,

@@ -9,6 +9,8 @@ mproc_status mproc_build_push_bytes_node(mproc_build *b, mproc_node_kind kind,
                                          mproc_view bytes) {
   mproc_value v;
   mproc_status st = mproc_build_charge(b, bytes.size);
+  if (st == MPROC_OK && bytes.size > MPROC_TEXT_SHORT)
+    st = mproc_build_repeat(b, bytes.size);
   if (st == MPROC_OK)
     st = mproc_build_node(b, kind, &v);
   if (st != MPROC_OK)
@@ -125,7 +127,8 @@ static mproc_status do_decimal(mproc_build *b) {
     return mproc_build_fault(b, "malformed integer");
   if (mproc_pickle_text_int(b->op.bytes, &i))
     return push_int(b, i);
-  if (digits.size > b->limits->int_digits)
+  if (digits.size - (digits.data[0] == '-' || digits.data[0] == '+') >
+      b->limits->int_digits)
     return mproc_build_fault(b, "integer has too many digits");
   return mproc_build_push_bytes_node(b, MPROC_NODE_DECIMAL, digits);
 }

@@ -99,6 +99,7 @@ typedef struct mproc_object {
 
 typedef struct mproc_node {
   uint8_t kind;   /* mproc_node_kind */
+  bool spent;     /* a list whose items have become a set's: it is no more */
   bool shared;    /* occurs more than once, or may */
   uint32_t place; /* for the reader of the tree; 0 at first */
   union {
