@@ -392,6 +392,8 @@ end)
 
 -- What the page has to name
 
+local pickle = require "multiprocessing.pickle"
+local pickle_types = read("types/multiprocessing/pickle.lua")
 local types = read("types/multiprocessing/connection.lua") ..
               read("types/multiprocessing/buffer.lua")
 
@@ -435,6 +437,29 @@ describe("README.md and types/", function()
       assert_has(page, "connection." .. name, "README.md")
       assert(types:find("connection%." .. name .. "%f[^%w_]"),
              "types/ does not name connection." .. name)
+    end
+  end)
+
+  it("name everything in multiprocessing.pickle", function()
+    for name in pairs(pickle) do
+      assert_has(page, "pickle." .. name, "README.md")
+      assert(pickle_types:find("pickle%." .. name .. "%f[^%w_]"),
+             "types/ does not name pickle." .. name)
+    end
+  end)
+
+  it("name every option of multiprocessing.pickle", function()
+    local names = {"protocol"}
+    local source = read("src/binding/lunpickle.c")
+    local list = assert(source:match("lmp_checkkeys%(L, OPTIONS,(.-)%);"),
+                        "lunpickle.c does not look as it did")
+    for name in list:gmatch("([%a_]+)\\0") do table.insert(names, name) end
+    for _, name in ipairs(names) do
+      if name ~= "codec" then -- for connections, which pass all their options
+        assert_has(page, "`" .. name .. "`", "README.md")
+        assert(pickle_types:find("%-%-%-@field " .. name .. "%? "),
+               "types/ does not name the option " .. name)
+      end
     end
   end)
 

@@ -12,8 +12,8 @@ local connection = {}
 --- message.
 ---@class multiprocessing.Error
 --- the name of Python's exception: "EOFError", "TimeoutError",
---- "AuthenticationError", "BufferTooShort", "OSError", or a child of OSError such
---- as "ConnectionRefusedError"
+--- "AuthenticationError", "BufferTooShort", "PicklingError", "UnpicklingError",
+--- "OSError", or a child of OSError such as "ConnectionRefusedError"
 ---@field name string
 ---@field message string what was being done, to which address, and what came of it
 --- the system's code: "ECONNREFUSED", "EAI_NONAME"; "EMSGSIZE" for a bad message
@@ -40,7 +40,7 @@ local connection = {}
 
 --- What both ends of a handshake insist on.
 ---@class multiprocessing.HandshakeOptions
----@field digest? multiprocessing.Digest what our challenge asks for; default "sha256"
+---@field digest? multiprocessing.Digest what our challenge asks for; default "sha256", or the first of `digests`
 --- those we accept and answer; default all. Python 3.11 and older know "md5" only
 ---@field digests? multiprocessing.Digest[]
 
@@ -51,6 +51,14 @@ local connection = {}
 --- system call. Never for a descriptor that others read. Default false; for a
 --- Client and accepted connections true
 ---@field readahead? boolean
+--- what `send` and `recv` use; default multiprocessing.pickle. Each may return nil and
+--- an error
+---@field codec? {dumps: (fun(value: any): string?, any), loads: (fun(s: string): any, any)}
+---@field protocol? integer 0 to 5: of the pickles that `send` writes; default 4
+--- "wrap": `recv` gives Python's bytes as `pickle.bytes`; default "string"
+---@field bytes? "string"|"wrap"
+--- what makes the instances of a class that come: `["decimal.Decimal"] = function(...)`
+---@field constructors? table<string, fun(...: any): any>
 
 --- Options that a Listener and a Client share.
 ---@class multiprocessing.PeerOptions: multiprocessing.ChannelOptions, multiprocessing.HandshakeOptions
@@ -171,7 +179,7 @@ connection.default_family = "AF_UNIX"
 
 --- A bound address whose peers are greeted side by side, each under a deadline of
 --- its own. That goes on while `accept` or `wait` runs; in between the clock
---- stands still. At most 128 handshakes are pending; then the oldest makes room,
+--- stands still, but for a small share. At most 128 handshakes are pending; then the oldest makes room,
 --- once it has had a second.
 ---@class multiprocessing.Listener
 ---@field address multiprocessing.Address? as bound; nil when closed
@@ -218,6 +226,19 @@ function Listener:getfd() end
 ---@field writable boolean
 local Connection = {}
 
+--- Sends a value, pickled. PicklingError: it cannot be, and nothing was sent.
+--- Otherwise as `send_bytes`.
+---@param value any nil is Python's None
+---@return true? ok
+---@return multiprocessing.Error? err
+function Connection:send(value) end
+
+--- The next message as a value. UnpicklingError: it is no pickle, and gone; the
+--- next receive goes on with the next message. Otherwise as `recv_bytes`.
+---@return any value nil: see `err`. None is `pickle.None`
+---@return multiprocessing.Error? err
+function Connection:recv() end
+
 --- Sends the bytes from `i` to `j` as one message. TimeoutError: not one byte has
 --- left. Where part has left when time runs out, it returns true, and later
 --- sends, `flush` and `close` deliver the rest first.
@@ -244,8 +265,8 @@ function Connection:recv_bytes(maxlength) end
 function Connection:recv_bytes_into(buffer, i) end
 
 --- Iterates over the messages until end of file; any other failure is thrown.
----@param mode "bytes"?
----@return fun(): string?
+---@param mode "objects"|"bytes"|nil default "objects": as `recv` gives them
+---@return fun(): any
 function Connection:messages(mode) end
 
 --- Whether a receive would not block: a message, end of file or an error is there.

@@ -11,7 +11,8 @@ local pickle = {}
 --- inside instances
 ---@field bytes? "string"|"wrap"
 --- what makes the instances of a class: `["decimal.Decimal"] = function(...)`,
---- called with the arguments
+--- called with the arguments. Metamethods of what it returns take the rest:
+--- `__setstate(value, state)`, `__extend(value, items)`, `__setitems(value, pairs)`
 ---@field constructors? table<string, fun(...: any): any>
 ---@field max_depth? integer of nesting; default no limit
 ---@field max_int_digits? integer of a decimal integer (protocol 0); default 4300
