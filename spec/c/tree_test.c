@@ -868,7 +868,7 @@ int main(void) {
   TEST(any_byte_changed);
   TEST(faults);
   TEST(memory_limit);
-  TEST(scalars_cost_nothing);
+  TEST(scalars_cost_their_place);
   TEST(digits_limit);
   TEST(linear_memory);
   TEST(linear_sharing);
