@@ -127,6 +127,25 @@ for name, make in pairs(ways) do
       assert.equal("as it is", b:recv_bytes())
     end)
 
+    it("never are nil, nor lack an error object, whatever a codec returns", function()
+      local a, b, _ <close> = open {codec = {
+        dumps = function(value)
+          if value == "bad" then return nil, "a bad one" end
+          return value
+        end,
+        loads = function() return nil end,
+      }}
+      local sent, err = a:send("bad")
+      assert.is_nil(sent)
+      assert.equal("PicklingError", err.name)
+      assert.equal("a bad one", err.message)
+      assert(a:send("good"))
+      local got
+      got, err = b:recv()
+      assert.is_nil(got)
+      assert.equal("UnpicklingError", err.name)
+    end)
+
     it("pass on what a codec finds wrong", function()
       local problem = {name = "JSONError"}
       local a, b, _ <close> = open {codec = {

@@ -245,38 +245,59 @@ static int conn_recv_bytes_into(lua_State *L) {
 /* ---- values ---- */
 
 /*
-** [-1, +1 or +2, e] Replaces the value on the top by what a function of the
-** connection's codec makes of it: entry 'which' of its codec, 1 (dumps) or 3
-** (loads), or pickle's own, which the registry has under 'key'. Returns 1, or
-** 2 for nil and an error.
+** [-0, +2, -] Pushes a function of the codec of the connection at index 1 (entry
+** 'which' of it, or pickle's own, which the registry has under 'key') and its
+** options, or nil.
 */
-static int recode(lua_State *L, int which, const void *key) {
+static void push_function(lua_State *L, int which, const void *key) {
   bool custom = lua_getiuservalue(L, 1, LMP_CODEC) == LUA_TTABLE;
-  if (!custom || (lua_rawgeti(L, -1, which), !lua_toboolean(L, -1))) {
-    if (custom)
-      lua_pop(L, 1);
+  int codec = lua_gettop(L);
+  if (custom)
+    lua_rawgeti(L, codec, which);
+  if (!custom || !lua_toboolean(L, -1)) {
+    lua_settop(L, codec);
     lua_rawgetp(L, LUA_REGISTRYINDEX, key);
-  } /* value, codec, function */
-  lua_pushvalue(L, -3);
-  if (custom && (lua_rawgeti(L, -3, which + 1), lua_toboolean(L, -1))) {
-    lua_call(L, 2, 2);
-  } else {
-    if (custom)
-      lua_pop(L, 1);
-    lua_call(L, 1, 2);
-  } /* value, codec, result, error */
-  lua_remove(L, -3);
-  lua_remove(L, -3);
-  if (lua_isnil(L, -2) && !lua_isnil(L, -1))
+  }
+  if (!custom || (lua_rawgeti(L, codec, which + 1), !lua_toboolean(L, -1))) {
+    lua_settop(L, codec + 1);
+    lua_pushnil(L);
+  }
+  lua_remove(L, codec);
+}
+
+/*
+** [-1, +1 or +2, e] Replaces the value on the top by what that function makes
+** of it. Returns 1, or 2 for nil and an error object: of that name, where a
+** codec of the program's own has no object to give.
+*/
+static int recode(lua_State *L, int which, const void *key, const char *name) {
+  int value = lua_gettop(L);
+  int arguments;
+  push_function(L, which, key);
+  arguments = lua_isnil(L, -1) ? 1 : 2;
+  lua_pushvalue(L, value);
+  lua_insert(L, -2); /* value, function, value, options */
+  lua_settop(L, value + 1 + arguments);
+  lua_call(L, arguments, 2);
+  lua_remove(L, value); /* result, error */
+  if (!lua_isnil(L, -2)) {
+    lua_pop(L, 1);
+    return 1;
+  }
+  if (lua_type(L, -1) == LUA_TTABLE)
     return 2;
-  lua_pop(L, 1);
-  return 1;
+  if (lua_isnil(L, -1))
+    lua_pushliteral(L, "the codec returned nil");
+  else
+    luaL_tolstring(L, -1, NULL);
+  return lmp_pusherror(L, name);
 }
 
 /* Stack: connection, nil. */
 static int recv_step(lua_State *L, lmp_Wait *w) {
   int results = recv_bytes_step(L, w);
-  return results == 1 ? recode(L, 3, &lmp_state(L)->loads) : results;
+  return results == 1 ? recode(L, 3, &lmp_state(L)->loads, "UnpicklingError")
+                      : results;
 }
 
 static int conn_recv(lua_State *L) {
@@ -419,7 +440,7 @@ static int conn_send(lua_State *L) {
   const lmp_Connection *c = check_writable(L);
   luaL_checkany(L, 2);
   lua_settop(L, 2);
-  if (recode(L, 1, &lmp_state(L)->dumps) == 2)
+  if (recode(L, 1, &lmp_state(L)->dumps, "PicklingError") == 2)
     return 2;
   if (lua_type(L, 2) != LUA_TSTRING)
     return luaL_error(L, "codec.dumps returned a %s, not a string",

@@ -4,7 +4,8 @@
 ** Each peer that connects becomes a pending connection with a deadline of its
 ** own; whichever ends its handshake first, well or badly, is taken first. So a
 ** silent or slow peer delays nobody. A listener works only while somebody calls
-** mproc_listener_step; deadlines stand still in between.
+** mproc_listener_step; the time in between is not held against the peers, but
+** for a small part of it, lest a busy program never lose a silent one.
 */
 #ifndef MPROC_LISTENER_H
 #define MPROC_LISTENER_H
