@@ -70,7 +70,7 @@ local connection = {}
 
 ---@class multiprocessing.ListenerOptions: multiprocessing.PeerOptions
 --- AF_UNIX: the user ids that may connect, checked before a byte is read; default
---- everyone. Nobody passes over other families
+--- everyone. Misuse with other families
 ---@field allow? integer[]
 ---@field backlog? integer peers that the system queues, see listen(2); default 1
 --- permission bits of the socket file, set before anyone can connect; default the
