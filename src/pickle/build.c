@@ -243,17 +243,10 @@ static inline void share(mproc_tree *t, mproc_slot *slot) {
     slot->number = ++t->fetched;
 }
 
-static inline bool is_spent(const mproc_tree *t, const mproc_slot *slot) {
-  return slot->value.tag == MPROC_VALUE_NODE &&
-         mproc_tree_node(t, slot->value.as.node)->spent;
-}
-
 static mproc_status do_get(mproc_build *b, uint64_t index) {
   mproc_slot *slot = find_slot(b->t, index);
   if (slot == NULL)
     return mproc_build_fault(b, "nothing was memoized under this index");
-  if (is_spent(b->t, slot))
-    return mproc_build_fault(b, "a list that has become a set");
   share(b->t, slot);
   return mproc_build_push(b, slot->value);
 }
@@ -455,8 +448,6 @@ static inline const mproc_slot *usual_get(mproc_tree *t, uint32_t index) {
   if (index >= t->dense)
     return NULL;
   slot = (mproc_slot *)t->memo.data + index;
-  if (is_spent(t, slot))
-    return NULL;
   share(t, slot);
   return slot;
 }
@@ -589,6 +580,7 @@ mproc_status mproc_tree_build(mproc_tree *t, mproc_view in,
     return st;
   if (!mproc_build_has(&b, 1))
     return mproc_build_underflow(&b);
+  mproc_build_settle(&b);
   t->root = *mproc_build_top(&b, 0);
   t->stack.count = 0;
   return MPROC_OK;

@@ -80,6 +80,9 @@ bool mproc_build_scalar(mproc_build *b, mproc_status *st);
 /* One opcode of globals, instances and persistent ids; false: it is none. */
 bool mproc_build_instance(mproc_build *b, mproc_status *st);
 
+/* Makes sets of the calls that make one; when all opcodes have run. */
+void mproc_build_settle(mproc_build *b);
+
 /* ---- the stack ---- */
 
 static inline mproc_value mproc_build_simple(mproc_value_tag tag) {

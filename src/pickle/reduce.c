@@ -61,6 +61,7 @@ static mproc_status push_object(mproc_build *b, mproc_how how,
       (uint32_t)objects->count;
   o = (mproc_object *)objects->data + objects->count++;
   memset(o, 0, sizeof *o);
+  o->node = mproc_build_top(b, 0)->as.node;
   o->how = (uint8_t)how;
   o->callable = callable;
   o->args = args;
@@ -151,36 +152,47 @@ static mproc_status call_bytearray(mproc_build *b, const mproc_items *args,
 }
 
 /*
-** The list that is all of (args), if nothing else has it: its items become the
-** set's then, and it is no more.
+** Whether an object is set([...]) or frozenset([...]), as protocols 0 to 3 have
+** it, of a list that nothing else has: '*items' are what is in it then. Only
+** when all opcodes have run is it known that nothing else has it.
 */
-static mproc_node *only_list(const mproc_build *b, const mproc_items *args) {
-  const mproc_value *v = (const mproc_value *)b->t->values.data;
-  mproc_node *list = NULL;
-  if (args->count == 1)
-    list = mproc_build_as(b, &v[args->start], MPROC_NODE_LIST);
-  return list != NULL && !list->shared && !list->spent ? list : NULL;
+static bool is_set_call(const mproc_build *b, const mproc_object *o,
+                        mproc_items *items) {
+  const mproc_value *values = (const mproc_value *)b->t->values.data;
+  const mproc_node *tuple = mproc_build_as(b, &o->args, MPROC_NODE_TUPLE);
+  const mproc_node *list;
+  memset(items, 0, sizeof *items);
+  if (tuple->shared || tuple->as.items.count > 1 || o->has_state ||
+      o->items.count > 0 || o->pairs.count > 0)
+    return false;
+  if (tuple->as.items.count == 0)
+    return true;
+  list = mproc_build_as(b, &values[tuple->as.items.start], MPROC_NODE_LIST);
+  if (list == NULL || list->shared)
+    return false;
+  *items = list->as.items;
+  return true;
 }
 
-/* set([...]) and frozenset([...]), of protocols 0 to 3. */
-static mproc_status call_set(mproc_build *b, mproc_node_kind kind,
-                             const mproc_items *args, bool *done) {
-  mproc_items items = {0, 0, 0, 0, 0};
-  mproc_node *list = only_list(b, args);
-  mproc_value v;
-  mproc_status st;
-  *done = args->count == 0 || list != NULL;
-  if (!*done)
-    return MPROC_OK;
-  if (list != NULL) {
-    items = list->as.items;
-    list->spent = true;
+void mproc_build_settle(mproc_build *b) {
+  mproc_object *objects = (mproc_object *)b->t->objects.data;
+  for (size_t i = 0; i < b->t->objects.count; i++) {
+    const mproc_object *o = &objects[i];
+    const mproc_node *global =
+        mproc_build_as(b, &o->callable, MPROC_NODE_GLOBAL);
+    mproc_node *n = mproc_tree_node(b->t, o->node);
+    mproc_items items;
+    bool frozen;
+    if (global == NULL || o->how != MPROC_HOW_CALL ||
+        !is_builtin(global->as.global.module))
+      continue;
+    frozen = is(global->as.global.name, "frozenset");
+    if ((frozen || is(global->as.global.name, "set")) &&
+        is_set_call(b, o, &items)) {
+      n->kind = frozen ? MPROC_NODE_FROZENSET : MPROC_NODE_SET;
+      n->as.items = items;
+    }
   }
-  st = mproc_build_node(b, kind, &v);
-  if (st != MPROC_OK)
-    return st;
-  mproc_tree_node(b->t, v.as.node)->as.items = items;
-  return mproc_build_push(b, v);
 }
 
 /* Pushes the value of a call that newer protocols have an opcode for. */
@@ -197,10 +209,6 @@ static mproc_status call_known(mproc_build *b, const mproc_node *callable,
     return call_bytes(b, args, done);
   if (is(name, "bytearray"))
     return call_bytearray(b, args, done);
-  if (is(name, "set"))
-    return call_set(b, MPROC_NODE_SET, args, done);
-  if (is(name, "frozenset"))
-    return call_set(b, MPROC_NODE_FROZENSET, args, done);
   return MPROC_OK;
 }
 

@@ -87,7 +87,8 @@ typedef enum mproc_how {
 
 /* Everything that a pickle may say of an instance. */
 typedef struct mproc_object {
-  uint8_t how; /* mproc_how */
+  uint8_t how;   /* mproc_how */
+  uint32_t node; /* which one it is */
   bool has_state;
   mproc_value callable;
   mproc_value args;   /* INST: a tuple, too */
@@ -99,7 +100,6 @@ typedef struct mproc_object {
 
 typedef struct mproc_node {
   uint8_t kind;   /* mproc_node_kind */
-  bool spent;     /* a list whose items have become a set's: it is no more */
   bool shared;    /* occurs more than once, or may */
   uint32_t place; /* for the reader of the tree; 0 at first */
   union {
