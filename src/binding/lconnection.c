@@ -105,13 +105,18 @@ static const char *push_name(lua_State *L, int idx, const lmp_Connection *c) {
   return lua_pushliteral(L, "the peer");
 }
 
-int lmp_pushconnfailure(lua_State *L, int idx, mproc_status st,
+/*
+** [-0, +2, v] Pushes nil and the error of 'st' for the connection at 'idx',
+** with its peer's address; returns 2.
+*/
+static int push_failure(lua_State *L, int idx, mproc_status st,
                         const char *doing) {
   const char *name = push_name(L, idx, check_any(L, idx));
   return lmp_pushfailure(L, st, doing, name);
 }
 
-int lmp_await(lmp_Wait *w, const lmp_Connection *c, uint8_t events) {
+/* [-0, +0, -] Fills 'w' with what the connection waits for; LMP_AGAIN. */
+static int await(lmp_Wait *w, const lmp_Connection *c, uint8_t events) {
   w->items = &w->one;
   w->count = 1;
   mproc_connection_want(c->core, events, &w->one, &w->wake);
@@ -121,9 +126,8 @@ int lmp_await(lmp_Wait *w, const lmp_Connection *c, uint8_t events) {
 int lmp_notyet(lua_State *L, lmp_Wait *w, mproc_status st, uint8_t events,
                const char *doing) {
   if (st == MPROC_AGAIN && !w->expired)
-    return lmp_await(w, lmp_checkconnection(L, 1), events);
-  return lmp_pushconnfailure(L, 1, st == MPROC_AGAIN ? MPROC_TIMEOUT : st,
-                             doing);
+    return await(w, lmp_checkconnection(L, 1), events);
+  return push_failure(L, 1, st == MPROC_AGAIN ? MPROC_TIMEOUT : st, doing);
 }
 
 /* ---- receiving ---- */
@@ -310,7 +314,7 @@ static int conn_recv(lua_State *L) {
 /* Whether the wait that has just ended, or a look now, finds it readable. */
 static bool is_readable_now(lmp_Wait *w, const lmp_Connection *c) {
   if (!w->polled) {
-    lmp_await(w, c, MPROC_READ);
+    await(w, c, MPROC_READ);
     if (mproc_os_poll(w->items, w->count, 0, NULL) != MPROC_OK)
       return false;
   }
@@ -331,7 +335,7 @@ static int poll_step(lua_State *L, lmp_Wait *w) {
   if (mproc_connection_is_open(c->core))
     c->unannounced = false;
   if (st == MPROC_AGAIN && !w->expired)
-    return lmp_await(w, c, MPROC_READ);
+    return await(w, c, MPROC_READ);
   if (st == MPROC_NOMEM)
     return lmp_pushfailure(L, st, NULL, NULL);
   lua_pushboolean(L, st == MPROC_OK);
@@ -488,7 +492,7 @@ static int close_step(lua_State *L, lmp_Wait *w) {
   if (c->core != NULL && mproc_connection_is_open(c->core))
     st = flush_held(L, c);
   if (st == MPROC_AGAIN && !w->expired)
-    return lmp_await(w, c, MPROC_WRITE);
+    return await(w, c, MPROC_WRITE);
   if (st != MPROC_OK)
     name = push_name(L, 1, c); /* while it has one */
   close_now(L, c);
@@ -525,7 +529,7 @@ static int detach_step(lua_State *L, lmp_Wait *w) {
   if (st != MPROC_OK)
     return lmp_notyet(L, w, st, MPROC_WRITE, "sending to");
   if (mproc_connection_is_closed(core)) /* by what the peer sent */
-    return lmp_pushconnfailure(L, 1, MPROC_BAD_LENGTH, "detaching from");
+    return push_failure(L, 1, MPROC_BAD_LENGTH, "detaching from");
   if (mproc_connection_buffers(core)) {
     lua_pushnil(L);
     return lmp_pushmessageerror(L, "OSError",

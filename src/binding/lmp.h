@@ -186,13 +186,6 @@ void lmp_checkoptions(lua_State *L, int idx, int whose, lmp_Options *o);
 */
 void lmp_pushcodec(lua_State *L, const lmp_Options *o);
 
-/*
-** [-0, +0, v] The digest of that name; and the set of those in the list at
-** 'idx'. Misuse is reported for argument 'arg'.
-*/
-mproc_digest lmp_checkdigest(lua_State *L, int idx, int arg);
-mproc_digest_set lmp_checkdigests(lua_State *L, int idx, int arg);
-
 /* ---- lblock.c: the one place that blocks ---- */
 
 #define LMP_AGAIN (-1)
@@ -270,16 +263,6 @@ lmp_Connection *lmp_toconnection(lua_State *L, int idx);
 
 /* [-0, +0, v] The same, open; anything else is misuse. */
 lmp_Connection *lmp_checkconnection(lua_State *L, int idx);
-
-/*
-** [-0, +2, v] Pushes nil and the error of 'st' for the connection at 'idx',
-** with its peer's address; returns 2.
-*/
-int lmp_pushconnfailure(lua_State *L, int idx, mproc_status st,
-                        const char *doing);
-
-/* [-0, +0, -] Fills 'w' with what the connection waits for; LMP_AGAIN. */
-int lmp_await(lmp_Wait *w, const lmp_Connection *c, uint8_t events);
 
 /*
 ** [-0, +0 or +2, v] The end of a step of the connection at index 1 that came

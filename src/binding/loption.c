@@ -46,7 +46,8 @@ static int unknown_digest(lua_State *L, int arg) {
   return luaL_argerror(L, arg, lua_tostring(L, -1));
 }
 
-mproc_digest lmp_checkdigest(lua_State *L, int idx, int arg) {
+/* The digest of that name; misuse is reported for argument 'arg'. */
+static mproc_digest check_digest(lua_State *L, int idx, int arg) {
   mproc_digest d = MPROC_SHA256;
   mproc_view name;
   bool known = lua_type(L, idx) == LUA_TSTRING;
@@ -61,7 +62,8 @@ mproc_digest lmp_checkdigest(lua_State *L, int idx, int arg) {
   return d;
 }
 
-mproc_digest_set lmp_checkdigests(lua_State *L, int idx, int arg) {
+/* The set of those in the list at 'idx'. */
+static mproc_digest_set check_digests(lua_State *L, int idx, int arg) {
   mproc_digest_set set = 0;
   lua_Unsigned n;
   if (lua_type(L, idx) != LUA_TTABLE)
@@ -71,7 +73,7 @@ mproc_digest_set lmp_checkdigests(lua_State *L, int idx, int arg) {
   luaL_argcheck(L, n > 0, arg, "digests: the list is empty");
   for (lua_Unsigned i = 1; i <= n; i++) {
     lua_rawgeti(L, idx, (lua_Integer)i);
-    set |= 1u << lmp_checkdigest(L, -1, arg);
+    set |= 1u << check_digest(L, -1, arg);
     lua_pop(L, 1);
   }
   return set;
@@ -190,11 +192,11 @@ static void read_backlog(const Reader *r, lmp_Options *o) {
 }
 
 static void read_digest(const Reader *r, lmp_Options *o) {
-  o->listener.connection.policy.challenge = lmp_checkdigest(r->L, -1, r->arg);
+  o->listener.connection.policy.challenge = check_digest(r->L, -1, r->arg);
 }
 
 static void read_digests(const Reader *r, lmp_Options *o) {
-  o->listener.connection.policy.accepted = lmp_checkdigests(r->L, -1, r->arg);
+  o->listener.connection.policy.accepted = check_digests(r->L, -1, r->arg);
 }
 
 static void read_family(const Reader *r, lmp_Options *o) {

@@ -25,7 +25,7 @@ typedef enum lmp_ValueType {
   LMP_BYTES,     /* {string} */
   LMP_STR,       /* {string}: WTF-8 */
   LMP_GLOBAL,    /* {module =, name =}; there is one of each */
-  LMP_OBJECT,    /* {class =, args =, …}; see lunpickle.c */
+  LMP_OBJECT,    /* {class =, args =, …}; see lunpickle_object.c */
   LMP_INT,       /* a userdata: lmp_Int */
   LMP_VALUE_TYPES,
   LMP_PLAIN = LMP_VALUE_TYPES /* no tag */

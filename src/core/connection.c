@@ -456,10 +456,6 @@ bool mproc_connection_is_readable(const mproc_connection *c) {
   return c->readable;
 }
 
-bool mproc_connection_is_writable(const mproc_connection *c) {
-  return c->writable;
-}
-
 mproc_handle mproc_connection_handle(const mproc_connection *c) {
   if (c->channel == NULL)
     return MPROC_NO_HANDLE;

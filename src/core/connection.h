@@ -141,7 +141,6 @@ bool mproc_connection_is_open(const mproc_connection *c);
 /* Whether it has a handle; false once it failed or was read to its ruin. */
 bool mproc_connection_is_closed(const mproc_connection *c);
 bool mproc_connection_is_readable(const mproc_connection *c);
-bool mproc_connection_is_writable(const mproc_connection *c);
 
 /* Its handle, still its own; MPROC_NO_HANDLE while connecting or closed. */
 mproc_handle mproc_connection_handle(const mproc_connection *c);
