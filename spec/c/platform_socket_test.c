@@ -72,10 +72,12 @@ static mproc_status connect_to(const mproc_address *a, mproc_handle *h) {
   return st;
 }
 
+static mproc_sockaddr peer; /* who was accepted last */
+
 static mproc_status accept_next(mproc_handle listener, mproc_handle *h) {
   mproc_pollitem item = {listener, MPROC_READ, 0};
   CHECK_EQ(mproc_os_poll(&item, 1, MPROC_NEVER, NULL), MPROC_OK);
-  return mproc_os_accept(listener, h);
+  return mproc_os_accept(listener, h, &peer);
 }
 
 static bool is_cloexec(mproc_handle h) {
@@ -117,14 +119,18 @@ static void live(const mproc_address *at) {
   mproc_address here, there;
   CHECK_EQ(listen_at(at, &plain, &listener), MPROC_OK);
   CHECK(is_cloexec(listener) && is_nonblocking(listener));
-  CHECK_EQ(mproc_os_accept(listener, &server), MPROC_AGAIN);
+  CHECK_EQ(mproc_os_accept(listener, &server, &peer), MPROC_AGAIN);
   CHECK(mproc_os_local_address(listener, &here));
   CHECK_EQ(here.family, at->family);
   CHECK(!mproc_os_peer_address(listener, &there));
   CHECK_EQ(connect_to(&here, &client), MPROC_OK);
   CHECK_EQ(mproc_os_connected(client), MPROC_OK);
   CHECK_EQ(accept_next(listener, &server), MPROC_OK);
-  CHECK_EQ(mproc_os_accept(listener, &nobody), MPROC_AGAIN);
+  CHECK_EQ(mproc_os_address(&peer, &there),
+           mproc_os_local_address(client, &here));
+  CHECK(at->family == MPROC_AF_UNIX || is_same_address(&there, &here));
+  CHECK(mproc_os_local_address(listener, &here));
+  CHECK_EQ(mproc_os_accept(listener, &nobody, &peer), MPROC_AGAIN);
   CHECK(is_cloexec(client) && !is_nonblocking(client));
   CHECK(is_cloexec(server) && !is_nonblocking(server));
   CHECK(mproc_os_peer_address(client, &there));

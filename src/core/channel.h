@@ -7,9 +7,10 @@
 ** until it ends. The interface is drawn so that both fit, and nothing above it
 ** knows which one it holds.
 **
-** At most one outgoing message is held: a message that has begun to leave.
-** Its bytes stay the caller's, who keeps them unchanged until the channel does
-** not hold it any more or is freed.
+** What has been accepted and has not left is held: at most one message that has
+** begun to leave, whose bytes stay the caller's, who keeps them unchanged until
+** the channel does not hold it any more or is freed; or copies of messages that
+** wait to leave together.
 */
 #ifndef MPROC_CHANNEL_H
 #define MPROC_CHANNEL_H
@@ -32,10 +33,17 @@ typedef struct mproc_channel_ops {
   */
   mproc_status (*send)(mproc_channel *c, mproc_view message);
 
+  /*
+  ** Copies a message, to leave with others at the next flush; no system call.
+  ** OK: accepted, and held. AGAIN: there is enough to leave, or a message is
+  ** half gone: flush first. NOMEM, or as 'send': not accepted.
+  */
+  mproc_status (*queue)(mproc_channel *c, mproc_view message);
+
   /* Sends on. OK: nothing is held any more. AGAIN. Other: it is given up. */
   mproc_status (*flush)(mproc_channel *c);
 
-  /* Whether a message has left in part. */
+  /* Whether something was accepted that has not left yet. */
   bool (*holds)(const mproc_channel *c);
 
   /*
@@ -76,13 +84,14 @@ struct mproc_channel {
 };
 
 /*
-** A new channel of frames (frame.h) over a stream. OK: '*c' owns 'h'; not OK
-** (NOMEM, a system error such as EBADF): 'h' stays the caller's.
+** A new channel of frames (frame.h) over a stream. OK: '*c' owns 'h', which is
+** of that kind; NOMEM: 'h' stays the caller's.
 ** 'readahead': it may take bytes past the message that was asked for; without
 ** it, it never takes a byte of the next message, and none at all in 'ready'
 ** unless part of a message is here already. 'a' must outlive the channel.
 */
 mproc_status mproc_channel_stream(const mproc_allocator *a, mproc_handle h,
-                                  bool readahead, mproc_channel **c);
+                                  mproc_handle_kind kind, bool readahead,
+                                  mproc_channel **c);
 
 #endif

@@ -14,6 +14,12 @@
 /* The first piece of a large message that memory is made for. */
 #define FIRST_PIECE 65536
 
+/* Bytes of queued messages that are enough for one write. */
+#define QUEUE_FULL 65536
+
+/* What a queue has room for at first: a few small messages. */
+#define QUEUE_FIRST 1024
+
 /* Reads in a row before the caller gets a say again. */
 #define READS_MAX 64
 
@@ -25,6 +31,8 @@ typedef struct Stream {
                             was read ahead of it */
   mproc_status failure; /* what 'ready' met and 'recv' has to tell; or OK */
   mproc_status torn;    /* why a message left in part only; or OK */
+  mproc_bytes queue;    /* frames that leave together; nothing else is held
+                            as long as there are any */
   mproc_view out;       /* rest of the payload that is held */
   uint8_t header[MPROC_FRAME_HEADER_MAX]; /* of the message that is held */
   uint8_t header_start;                   /* what has left of it */
@@ -48,12 +56,18 @@ static mproc_view header_left(const Stream *s) {
   return v;
 }
 
-static bool stream_holds(const mproc_channel *c) {
-  const Stream *s = const_stream_of(c);
+/* Whether the message that 'send' was given has not all left. */
+static bool is_sending(const Stream *s) {
   return s->header_start < s->header_size || s->out.size > 0;
 }
 
+static bool stream_holds(const mproc_channel *c) {
+  const Stream *s = const_stream_of(c);
+  return is_sending(s) || mproc_bytes_size(&s->queue) > 0;
+}
+
 static void drop_held(Stream *s) {
+  mproc_bytes_clear(&s->queue, s->allocator);
   s->header_start = s->header_size = 0;
   s->out.data = NULL;
   s->out.size = 0;
@@ -62,6 +76,10 @@ static void drop_held(Stream *s) {
 /* Counts 'n' bytes as gone, of the header first. */
 static void advance(Stream *s, size_t n) {
   size_t of_header = header_left(s).size < n ? header_left(s).size : n;
+  if (mproc_bytes_size(&s->queue) > 0) {
+    mproc_bytes_consume(&s->queue, s->allocator, n);
+    return;
+  }
   s->header_start = (uint8_t)(s->header_start + of_header);
   n -= of_header;
   if (n > 0) {
@@ -70,22 +88,55 @@ static void advance(Stream *s, size_t n) {
   }
 }
 
+/* Writes once; something is held. */
+static mproc_status write_some(Stream *s) {
+  mproc_view queue = mproc_bytes_view(&s->queue);
+  mproc_view first = queue.size > 0 ? queue : header_left(s);
+  size_t put = 0;
+  mproc_status st = mproc_transport_write(&s->transport, first, s->out, &put);
+  if (st == MPROC_OK)
+    advance(s, put);
+  return st;
+}
+
 static mproc_status stream_flush(mproc_channel *c) {
   Stream *s = stream_of(c);
   while (stream_holds(c)) {
-    size_t put = 0;
-    mproc_status st =
-        mproc_transport_write(&s->transport, header_left(s), s->out, &put);
+    mproc_status st = write_some(s);
     if (st == MPROC_AGAIN)
       return st;
     if (st != MPROC_OK) {
-      if (s->header_start > 0)
+      /* nothing can follow a part of a message, nor one that was accepted */
+      if (s->header_start > 0 || mproc_bytes_size(&s->queue) > 0)
         s->torn = st;
       drop_held(s);
       return st;
     }
-    advance(s, put);
   }
+  return MPROC_OK;
+}
+
+static mproc_status stream_queue(mproc_channel *c, mproc_view message) {
+  Stream *s = stream_of(c);
+  uint8_t header[MPROC_FRAME_HEADER_MAX];
+  size_t size;
+  uint8_t *room;
+  mproc_status st;
+  if (s->torn != MPROC_OK)
+    return s->torn;
+  if (is_sending(s) || mproc_bytes_size(&s->queue) >= QUEUE_FULL)
+    return MPROC_AGAIN;
+  size = mproc_frame_encode(message.size, header);
+  st = mproc_bytes_reserve(&s->queue, s->allocator,
+                           s->queue.cap == 0 ? QUEUE_FIRST + message.size
+                                             : size + message.size,
+                           &room);
+  if (st != MPROC_OK)
+    return st;
+  memcpy(room, header, size);
+  if (message.size > 0)
+    memcpy(room + size, message.data, message.size);
+  mproc_bytes_commit(&s->queue, size + message.size);
   return MPROC_OK;
 }
 
@@ -260,6 +311,7 @@ static mproc_handle stream_detach(mproc_channel *c) {
   Stream *s = stream_of(c);
   mproc_handle h = mproc_transport_release(&s->transport);
   mproc_bytes_clear(&s->in, s->allocator);
+  mproc_bytes_clear(&s->queue, s->allocator);
   mproc_free(s->allocator, s, sizeof *s);
   return h;
 }
@@ -270,24 +322,21 @@ static void stream_free(mproc_channel *c) {
 }
 
 static const mproc_channel_ops stream_ops = {
-    stream_send,  stream_flush,   stream_holds,  stream_recv,   stream_pop,
-    stream_ready, stream_buffers, stream_handle, stream_detach, stream_free,
+    stream_send,   stream_queue,  stream_flush, stream_holds,
+    stream_recv,   stream_pop,    stream_ready, stream_buffers,
+    stream_handle, stream_detach, stream_free,
 };
 
 mproc_status mproc_channel_stream(const mproc_allocator *a, mproc_handle h,
-                                  bool readahead, mproc_channel **c) {
+                                  mproc_handle_kind kind, bool readahead,
+                                  mproc_channel **c) {
   Stream *s = (Stream *)mproc_alloc(a, sizeof *s);
-  mproc_status st;
   if (s == NULL)
     return MPROC_NOMEM;
   s->base.ops = &stream_ops;
   s->allocator = a;
   s->readahead = readahead;
-  st = mproc_transport_open(&s->transport, h);
-  if (st != MPROC_OK) {
-    mproc_free(a, s, sizeof *s);
-    return st;
-  }
+  mproc_transport_open(&s->transport, h, kind);
   *c = &s->base;
   return MPROC_OK;
 }

@@ -15,7 +15,7 @@ typedef enum State { CONNECTING, HANDSHAKING, OPEN, FAILED } State;
 typedef struct Greeting {
   mproc_handshake machine;
   mproc_status outcome; /* AGAIN: more messages are to come */
-  mproc_view unsent;    /* what the channel has not taken yet; in 'machine' */
+  mproc_view unsent;    /* what the channel has not queued yet; in 'machine' */
   bool begun;
   size_t key_size;
   uint8_t key[1]; /* key_size bytes */
@@ -36,15 +36,17 @@ struct mproc_connection {
   bool readable;
   bool writable;
   bool readahead;
+  bool local;
+  bool corked;       /* messages wait for each other */
   bool lost_place;   /* a length was bad: nothing can be read any more */
   bool untimed;      /* a client whose user has set no timeout */
   bool may_be_asked; /* a client without key, before its first message */
 };
 
 const mproc_connection_options mproc_connection_defaults = {
-    true,       true,      false,
-    false,      {NULL, 0}, {MPROC_SHA256, MPROC_DIGESTS_ALL},
-    UINT64_MAX, 0};
+    true,  true,       false,
+    false, {NULL, 0},  {MPROC_SHA256, MPROC_DIGESTS_ALL},
+    false, UINT64_MAX, 0};
 
 /* ---- the handshake's part ---- */
 
@@ -97,17 +99,39 @@ static mproc_status why_unsent(mproc_channel *ch, mproc_status st) {
   return last == MPROC_OK || last == MPROC_AGAIN ? st : last;
 }
 
-/* Has the machine's last message on its way, or says AGAIN. */
-static mproc_status greeting_send(mproc_connection *c) {
+/* Queues the machine's last message, and what may follow it at once. */
+static mproc_status greeting_queue(mproc_connection *c) {
   Greeting *g = c->greeting;
   mproc_channel *ch = c->channel;
-  if (g->unsent.size > 0) {
-    mproc_status st = ch->ops->send(ch, g->unsent);
+  mproc_status st = MPROC_OK;
+  while (st == MPROC_OK && g->unsent.size > 0) {
+    st = ch->ops->queue(ch, g->unsent);
     if (st != MPROC_OK)
-      return mproc_os_is_hang_up(st) ? why_unsent(ch, st) : st;
+      break;
     g->unsent.size = 0;
+    if (g->outcome == MPROC_AGAIN)
+      mproc_handshake_ahead(&g->machine, &g->unsent);
   }
-  return ch->ops->flush(ch);
+  return st;
+}
+
+/*
+** Has the machine's messages on their way, or says AGAIN. As long as the peer's
+** next one is here already, ours wait for each other. '*asked': they have left
+** just now, so that no answer can be here before somebody has waited.
+*/
+static mproc_status greeting_send(mproc_connection *c, bool *asked) {
+  mproc_channel *ch = c->channel;
+  mproc_status st = greeting_queue(c);
+  *asked = false;
+  if (st != MPROC_OK)
+    return st;
+  if (c->greeting->outcome == MPROC_AGAIN && ch->ops->buffers(ch) &&
+      ch->ops->ready(ch, MPROC_HANDSHAKE_MESSAGE_MAX, false) == MPROC_OK)
+    return MPROC_OK;
+  *asked = ch->ops->holds(ch);
+  st = ch->ops->flush(ch);
+  return mproc_os_is_hang_up(st) ? why_unsent(ch, st) : st;
 }
 
 /* Feeds the machine the message that it waits for, once that is here. */
@@ -140,17 +164,21 @@ static mproc_status handshake_step(mproc_connection *c) {
   if (g == NULL)
     return MPROC_OK;
   while (st == MPROC_OK) {
-    st = greeting_send(c);
+    bool asked;
+    st = greeting_send(c, &asked);
     if (st == MPROC_OK && g->outcome != MPROC_AGAIN) {
       st = g->outcome;
       break;
     }
     if (st == MPROC_OK)
-      st = greeting_turn(c);
+      st = asked ? MPROC_AGAIN : greeting_turn(c);
   }
   /* A peer that left before it could read our #FAILURE# has failed no less. */
   if (st != MPROC_AGAIN && st != MPROC_NOMEM && g->outcome != MPROC_AGAIN)
     st = g->outcome;
+  else if (mproc_os_is_reset(st) && mproc_handshake_unjudged(&g->machine))
+    st = MPROC_AUTH_REJECTED; /* it hung up with our challenge unread, and that
+                                 took its verdict away (TCP) */
   else if (mproc_os_is_hang_up(st))
     st = MPROC_EOF; /* a write has found out, not a read: it is the same */
   if (st == MPROC_OK)
@@ -161,9 +189,9 @@ static mproc_status handshake_step(mproc_connection *c) {
 /* ---- the steps ---- */
 
 static mproc_status open_channel(mproc_connection *c, mproc_handle h) {
-  mproc_status st =
-      mproc_channel_stream(&c->ctx->allocator, h, c->readahead, &c->channel);
-  if (st == MPROC_OK)
+  mproc_status st = mproc_channel_stream(&c->ctx->allocator, h, MPROC_SOCKET,
+                                         c->readahead, &c->channel);
+  if (st == MPROC_OK && !c->local)
     mproc_os_tune(h, (double)c->keepalive);
   return st;
 }
@@ -247,6 +275,7 @@ static mproc_connection *new_connection(mproc_context *ctx,
   c->readable = o->readable;
   c->writable = o->writable;
   c->readahead = o->readahead;
+  c->local = o->local;
   c->state = HANDSHAKING; /* which is over at once where there is no key */
   return c;
 }
@@ -254,11 +283,16 @@ static mproc_connection *new_connection(mproc_context *ctx,
 mproc_status mproc_connection_adopt(mproc_context *ctx, mproc_handle h,
                                     const mproc_connection_options *o,
                                     mproc_connection **out) {
-  mproc_connection *c = new_connection(ctx, o);
-  mproc_status st;
+  mproc_handle_kind kind;
+  mproc_connection *c;
+  mproc_status st = mproc_os_kind(h, &kind);
+  if (st != MPROC_OK)
+    return st;
+  c = new_connection(ctx, o);
   if (c == NULL)
     return MPROC_NOMEM;
-  st = mproc_channel_stream(&ctx->allocator, h, o->readahead, &c->channel);
+  st =
+      mproc_channel_stream(&ctx->allocator, h, kind, o->readahead, &c->channel);
   if (st != MPROC_OK) {
     mproc_connection_free(c);
     return st;
@@ -298,6 +332,7 @@ mproc_status mproc_connection_dial(mproc_context *ctx, const mproc_address *to,
   if (c == NULL)
     return MPROC_NOMEM;
   c->state = CONNECTING;
+  c->local = to->family == MPROC_AF_UNIX;
   c->may_be_asked = !o->has_authkey;
   c->untimed = dial->timeout < 0;
   if (dial->timeout >= 0)
@@ -335,17 +370,66 @@ static bool is_ours(const mproc_connection *c) {
   return c->holder == mproc_os_pid();
 }
 
-mproc_status mproc_connection_send(mproc_connection *c, mproc_view message) {
-  mproc_status st = take_untold(c);
-  assert(c->state == OPEN && c->channel != NULL);
-  if (st == MPROC_OK && holds(c))
-    st = MPROC_NOT_OURS; /* ours would have been flushed first */
-  if (st != MPROC_OK)
-    return st;
+static mproc_status send_now(mproc_connection *c, mproc_view message) {
+  mproc_status st;
+  if (holds(c))
+    return MPROC_NOT_OURS; /* ours would have been flushed first */
   st = c->channel->ops->send(c->channel, message);
   if (st == MPROC_OK && holds(c))
     c->holder = mproc_os_pid();
   return st;
+}
+
+mproc_status mproc_connection_send(mproc_connection *c, mproc_view message) {
+  mproc_status st;
+  if (c->corked) {
+    size_t accepted;
+    return mproc_connection_queue(c, &message, 1, &accepted);
+  }
+  st = take_untold(c);
+  assert(c->state == OPEN && c->channel != NULL);
+  return st == MPROC_OK ? send_now(c, message) : st;
+}
+
+/* One message, after those that are queued already. */
+static mproc_status queue_one(mproc_channel *ch, mproc_view message) {
+  bool is_short = message.size <= MPROC_COPY_MAX;
+  mproc_status st = is_short ? ch->ops->queue(ch, message) : MPROC_AGAIN;
+  if (st != MPROC_AGAIN)
+    return st;
+  st = ch->ops->flush(ch);
+  if (st != MPROC_OK)
+    return st;
+  return is_short ? ch->ops->queue(ch, message) : ch->ops->send(ch, message);
+}
+
+mproc_status mproc_connection_queue(mproc_connection *c,
+                                    const mproc_view *messages, size_t n,
+                                    size_t *accepted) {
+  mproc_status st = take_untold(c);
+  size_t i = 0;
+  *accepted = 0;
+  assert(c->state == OPEN && c->channel != NULL);
+  if (st == MPROC_OK && holds(c) && !is_ours(c))
+    st = MPROC_NOT_OURS;
+  if (st != MPROC_OK || n == 0)
+    return st;
+  c->holder = mproc_os_pid();
+  do {
+    st = queue_one(c->channel, messages[i]);
+    if (st == MPROC_OK)
+      i++;
+  } while (st == MPROC_OK && i < n && messages[i - 1].size <= MPROC_COPY_MAX);
+  *accepted = i;
+  return i > 0 ? MPROC_OK : st;
+}
+
+void mproc_connection_cork(mproc_connection *c, bool corked) {
+  c->corked = corked;
+}
+
+bool mproc_connection_is_corked(const mproc_connection *c) {
+  return c->corked;
 }
 
 mproc_status mproc_connection_flush(mproc_connection *c) {
@@ -385,10 +469,13 @@ mproc_status mproc_connection_recv(mproc_connection *c, uint64_t max,
   if (c->lost_place)
     return MPROC_BAD_LENGTH;
   assert(c->state == OPEN && c->channel != NULL);
-  pump(c);
+  if (!c->corked)
+    pump(c);
   if (max > c->max_message)
     max = c->max_message;
   st = c->channel->ops->recv(c->channel, max, message);
+  if (st == MPROC_AGAIN && c->corked)
+    pump(c); /* nobody answers what has not left */
   if (st == MPROC_BAD_LENGTH)
     return bad_length(c);
   if (st == MPROC_OK && c->may_be_asked &&

@@ -22,6 +22,9 @@
 #include "core/platform.h"
 #include "core/status.h"
 
+/* Longer messages are not worth copying. */
+#define MPROC_COPY_MAX 16384
+
 /* Seconds for the handshake where nobody says (CPython, CONNECTION_TIMEOUT). */
 #define MPROC_HANDSHAKE_SECONDS 20.0
 
@@ -33,6 +36,7 @@ typedef struct mproc_connection_options {
   bool has_authkey;   /* false: no handshake; an empty key is a key */
   mproc_view authkey; /* copied, and wiped when the handshake ends */
   mproc_handshake_policy policy;
+  bool local;           /* the address is AF_UNIX's: there is nothing to tune */
   uint64_t max_message; /* bytes; UINT64_MAX: no limit */
   double keepalive;     /* seconds; 0: off */
 } mproc_connection_options;
@@ -52,7 +56,7 @@ mproc_status mproc_connection_adopt(mproc_context *ctx, mproc_handle h,
                                     mproc_connection **c);
 
 /*
-** The listener's side over an accepted 'h': the handshake is to be done by
+** The listener's side over an accepted socket 'h': the handshake is to be done by
 ** 'deadline'. Errors as in mproc_connection_adopt.
 */
 mproc_status mproc_connection_greet(mproc_context *ctx, mproc_handle h,
@@ -93,6 +97,24 @@ void mproc_connection_postpone(mproc_connection *c, mproc_time by);
 ** not held, and sending while that is under way is NOT_OURS.
 */
 mproc_status mproc_connection_send(mproc_connection *c, mproc_view message);
+
+/*
+** Copies short messages, to leave together in one system call: when enough are
+** held, at the next flush, or before the connection says AGAIN to a receive. A
+** long one (over MPROC_COPY_MAX) is sent as by mproc_connection_send, after what
+** is held, and ends the call, so that it is the last one that was accepted.
+** '*accepted', in every outcome: how many of the 'n' were, from the first on.
+** OK: at least one (or n is 0). AGAIN: too much is held and cannot leave now.
+** Other statuses as in mproc_connection_send; NOMEM.
+*/
+mproc_status mproc_connection_queue(mproc_connection *c,
+                                    const mproc_view *messages, size_t n,
+                                    size_t *accepted);
+
+/* Corked: mproc_connection_send is mproc_connection_queue of that message. */
+void mproc_connection_cork(mproc_connection *c, bool corked);
+bool mproc_connection_is_corked(const mproc_connection *c);
+
 mproc_status mproc_connection_flush(mproc_connection *c);
 bool mproc_connection_holds(const mproc_connection *c);
 

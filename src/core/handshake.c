@@ -83,7 +83,6 @@ static bool accepts(const mproc_handshake *h, mproc_digest d) {
 static void put_challenge(mproc_handshake *h) {
   put(h, CHALLENGE, CHALLENGE_SIZE);
   put(h, h->challenge, h->challenge_size);
-  h->state = WAIT_RESPONSE;
 }
 
 /* Takes a response apart into its digest and its MAC. */
@@ -198,7 +197,9 @@ static mproc_status take_verdict(mproc_handshake *h, mproc_view in) {
   if (h->rounds_left == 0)
     return MPROC_OK;
   h->rounds_left--;
-  put_challenge(h);
+  if (!h->ahead)
+    put_challenge(h);
+  h->state = WAIT_RESPONSE;
   return MPROC_AGAIN;
 }
 
@@ -227,6 +228,7 @@ static mproc_status step(mproc_handshake *h, mproc_view key, mproc_view in) {
   switch (h->state) {
   case BEGIN_DELIVER:
     put_challenge(h);
+    h->state = WAIT_RESPONSE;
     return MPROC_AGAIN;
   case BEGIN_ANSWER:
     h->state = WAIT_CHALLENGE;
@@ -254,6 +256,20 @@ mproc_status mproc_handshake_next(mproc_handshake *h, mproc_view key,
     h->state = st == MPROC_OK ? DONE : FAILED;
   *out = view(h->out, h->out_size);
   return st;
+}
+
+bool mproc_handshake_ahead(mproc_handshake *h, mproc_view *out) {
+  if (h->state != WAIT_VERDICT || h->rounds_left == 0 || h->ahead)
+    return false;
+  h->ahead = true;
+  h->out_size = 0;
+  put_challenge(h);
+  *out = view(h->out, h->out_size);
+  return true;
+}
+
+bool mproc_handshake_unjudged(const mproc_handshake *h) {
+  return h->state == WAIT_VERDICT;
 }
 
 bool mproc_handshake_unanswered(const mproc_handshake *h) {

@@ -64,6 +64,7 @@ struct mproc_handshake {
   mproc_handshake_policy policy;
   uint8_t state;       /* enum in handshake.c */
   uint8_t rounds_left; /* rounds after this one: 0 or 1 */
+  bool ahead;          /* our challenge has left before the verdict came */
   uint8_t out_size;
   uint8_t challenge_size;
   uint8_t challenge[MPROC_HANDSHAKE_CHALLENGE_MAX];
@@ -92,6 +93,16 @@ void mproc_handshake_begin(mproc_handshake *h, mproc_crypto *crypto,
 */
 mproc_status mproc_handshake_next(mproc_handshake *h, mproc_view key,
                                   const mproc_view *in, mproc_view *out);
+
+/*
+** A client's challenge need not wait for the verdict on its response: after
+** mproc_handshake_next said AGAIN, and its '*out' has been copied, the message
+** that may follow at once. '*out' as there. False: there is none.
+*/
+bool mproc_handshake_ahead(mproc_handshake *h, mproc_view *out);
+
+/* Whether it waits for the peer's verdict on our response. */
+bool mproc_handshake_unjudged(const mproc_handshake *h);
 
 /*
 ** Whether it is still waiting for the very first challenge: a peer that says

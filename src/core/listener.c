@@ -20,8 +20,7 @@ typedef struct Peer {
   mproc_connection *connection; /* NULL: it had to make room */
   mproc_time since;             /* when it was accepted */
   mproc_status status;          /* AGAIN: its handshake is under way */
-  bool has_address;
-  mproc_address address; /* asked at once: who has left has none */
+  mproc_sockaddr address;       /* asked at once: who has left has none */
 } Peer;
 
 struct mproc_listener {
@@ -148,6 +147,7 @@ mproc_status mproc_listener_new(mproc_context *ctx, const mproc_address *at,
     return st;
   }
   remember_binding(l);
+  l->options.local = l->address.family == MPROC_AF_UNIX;
   l->attended = mproc_os_now();
   *out = l;
   return MPROC_OK;
@@ -200,7 +200,7 @@ static mproc_status grow(mproc_listener *l) {
 
 /* Makes a pending peer of an accepted handle; not OK: 'h' stays as it was. */
 static mproc_status add_peer(mproc_listener *l, mproc_handle h,
-                             mproc_time now) {
+                             const mproc_sockaddr *address, mproc_time now) {
   mproc_connection_options o = l->options;
   mproc_time deadline = mproc_deadline_after(now, l->timeout);
   bool allowed = is_allowed(l, h);
@@ -213,7 +213,7 @@ static mproc_status add_peer(mproc_listener *l, mproc_handle h,
     return st;
   p.since = now;
   p.status = MPROC_AGAIN;
-  p.has_address = mproc_os_peer_address(h, &p.address);
+  p.address = *address;
   l->peers[l->count++] = p;
   /* a first step at once: the challenge leaves, or there is none */
   st = allowed ? mproc_connection_step(p.connection) : MPROC_AUTH_USER;
@@ -245,16 +245,17 @@ static void make_room(mproc_listener *l) {
 static mproc_status accept_all(mproc_listener *l, mproc_time now) {
   while (room_at(l) <= now) {
     mproc_handle h = MPROC_NO_HANDLE;
+    mproc_sockaddr peer;
     mproc_status st;
     /* Without a handshake whoever is accepted is done: the others may stay in
        the backlog, where they cost no descriptor. */
     if (!l->options.has_authkey && l->count > 0)
       break;
-    st = mproc_os_accept(l->handle, &h);
+    st = mproc_os_accept(l->handle, &h, &peer);
     if (st != MPROC_OK)
       return st;
     make_room(l);
-    st = add_peer(l, h, now);
+    st = add_peer(l, h, &peer, now);
     if (st != MPROC_OK) {
       mproc_os_close(h);
       return st;
@@ -318,14 +319,14 @@ void mproc_listener_take(mproc_listener *l, mproc_accepted *a) {
   memmove(&l->peers[0], &l->peers[1], l->count * sizeof p);
   a->status = p.status;
   a->connection = p.status == MPROC_OK ? p.connection : NULL;
-  a->has_peer = p.has_address;
-  a->peer = p.address;
+  a->has_peer = mproc_os_address(&p.address, &a->peer);
   if (p.status != MPROC_OK) {
     mproc_connection_free(p.connection);
     return;
   }
-  l->has_last = p.has_address;
-  l->last = p.address;
+  l->has_last = a->has_peer;
+  if (l->has_last)
+    l->last = a->peer;
 }
 
 /* ---- waiting ---- */

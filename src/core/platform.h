@@ -48,6 +48,9 @@ bool mproc_os_is_nobody_listening(mproc_status st);
 /* Whether a write failed because the other end has closed (EPIPE). */
 bool mproc_os_is_hang_up(mproc_status st);
 
+/* Whether the other end has closed and thrown away what we sent (ECONNRESET). */
+bool mproc_os_is_reset(mproc_status st);
+
 /* Whether connecting failed only because the listener's backlog is full. */
 bool mproc_os_is_backlog_full(mproc_status st);
 
@@ -178,13 +181,18 @@ mproc_status mproc_os_listen(const mproc_sockaddr *at,
                              const mproc_listen_options *options,
                              mproc_handle *h);
 
-/* Accepts from a listening socket; AGAIN: nobody is waiting. */
-mproc_status mproc_os_accept(mproc_handle listener, mproc_handle *h);
+/*
+** Accepts from a listening socket; '*peer' is who it is (mproc_os_address).
+** AGAIN: nobody is waiting.
+*/
+mproc_status mproc_os_accept(mproc_handle listener, mproc_handle *h,
+                             mproc_sockaddr *peer);
 
 /*
-** The socket's own address or its peer's. False: it has none to tell (an
-** unnamed AF_UNIX socket, not a socket, no longer connected).
+** The address in 'name'; the socket's own, or its peer's. False: there is none to
+** tell (an unnamed AF_UNIX socket, not a socket, no longer connected).
 */
+bool mproc_os_address(const mproc_sockaddr *name, mproc_address *out);
 bool mproc_os_local_address(mproc_handle h, mproc_address *out);
 bool mproc_os_peer_address(mproc_handle h, mproc_address *out);
 

@@ -3,10 +3,10 @@
 */
 #include "core/transport.h"
 
-mproc_status mproc_transport_open(mproc_transport *t, mproc_handle h) {
-  mproc_status st = mproc_os_kind(h, &t->kind);
-  t->handle = st == MPROC_OK ? h : MPROC_NO_HANDLE;
-  return st;
+void mproc_transport_open(mproc_transport *t, mproc_handle h,
+                          mproc_handle_kind kind) {
+  t->handle = h;
+  t->kind = kind;
 }
 
 mproc_status mproc_transport_read(const mproc_transport *t, void *out,

@@ -15,11 +15,9 @@ typedef struct mproc_transport {
   mproc_handle_kind kind;
 } mproc_transport;
 
-/*
-** Takes over 'h'. A system error (EBADF: it is not open): 'h' stays the
-** caller's.
-*/
-mproc_status mproc_transport_open(mproc_transport *t, mproc_handle h);
+/* Takes over 'h', which is of that kind. */
+void mproc_transport_open(mproc_transport *t, mproc_handle h,
+                          mproc_handle_kind kind);
 
 /* See mproc_os_read and mproc_os_write. */
 mproc_status mproc_transport_read(const mproc_transport *t, void *out,

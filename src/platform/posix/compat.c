@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/ioctl.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +29,12 @@ mproc_status mproc_posix_failure(int os_errno) {
   return mproc_status_system(os_errno);
 }
 
+/* accept(2)'s last arguments: room for the peer's name. */
+static struct sockaddr *room_for(mproc_sockaddr *peer, socklen_t *size) {
+  memset(peer, 0, sizeof *peer);
+  *size = sizeof peer->u;
+  return (struct sockaddr *)(void *)&peer->u;
+}
 #if defined SOCK_CLOEXEC && !defined MPROC_POSIX_FALLBACKS
 
 int mproc_posix_socket(int family, bool nonblocking) {
@@ -39,8 +46,12 @@ int mproc_posix_socketpair(int fd[2]) {
   return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd);
 }
 
-int mproc_posix_accept(int listener) {
-  return accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+int mproc_posix_accept(int listener, mproc_sockaddr *peer) {
+  socklen_t size;
+  struct sockaddr *name = room_for(peer, &size);
+  int fd = accept4(listener, name, &size, SOCK_CLOEXEC);
+  peer->size = size;
+  return fd;
 }
 
 int mproc_posix_pipe(int fd[2]) {
@@ -92,8 +103,11 @@ int mproc_posix_socketpair(int fd[2]) {
 }
 
 /* BSD and macOS: an accepted socket inherits the listener's O_NONBLOCK. */
-int mproc_posix_accept(int listener) {
-  int fd = accept(listener, NULL, NULL);
+int mproc_posix_accept(int listener, mproc_sockaddr *peer) {
+  socklen_t size;
+  struct sockaddr *name = room_for(peer, &size);
+  int fd = accept(listener, name, &size);
+  peer->size = size;
   if (fd < 0 || set_cloexec(&fd, 1) != 0)
     return -1;
   if (mproc_posix_set_nonblocking(fd, false) != 0)

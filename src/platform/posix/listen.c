@@ -147,10 +147,11 @@ static bool is_network(int os_errno) {
          os_errno == EHOSTUNREACH || os_errno == ENOPROTOOPT;
 }
 
-mproc_status mproc_os_accept(mproc_handle listener, mproc_handle *h) {
+mproc_status mproc_os_accept(mproc_handle listener, mproc_handle *h,
+                             mproc_sockaddr *peer) {
   int fd, saved;
   do {
-    fd = mproc_posix_accept((int)listener);
+    fd = mproc_posix_accept((int)listener, peer);
     saved = errno;
   } while (fd < 0 && is_passing(saved));
   if (fd < 0)

@@ -12,32 +12,27 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* A name as the system gives it. */
-typedef struct socket_name {
-  struct sockaddr_storage sa;
-  socklen_t size;
-} socket_name;
-
 /* A numeric host, with its scope where it has one ("fe80::1%eth0"). */
-static bool put_host(const socket_name *name, mproc_address *out) {
-  if (getnameinfo((const struct sockaddr *)&name->sa, name->size, out->name,
-                  sizeof out->name, NULL, 0, NI_NUMERICHOST) != 0)
+static bool put_host(const mproc_sockaddr *name, mproc_address *out) {
+  if (getnameinfo((const struct sockaddr *)(const void *)&name->u,
+                  (socklen_t)name->size, out->name, sizeof out->name, NULL, 0,
+                  NI_NUMERICHOST) != 0)
     return false;
   out->size = (uint16_t)strlen(out->name);
   return true;
 }
 
-static bool put_inet(const socket_name *name, mproc_address *out) {
+static bool put_inet(const mproc_sockaddr *name, mproc_address *out) {
   struct sockaddr_in in;
-  memcpy(&in, &name->sa, sizeof in);
+  memcpy(&in, &name->u, sizeof in);
   out->family = MPROC_AF_INET;
   out->port = ntohs(in.sin_port);
   return put_host(name, out);
 }
 
-static bool put_inet6(const socket_name *name, mproc_address *out) {
+static bool put_inet6(const mproc_sockaddr *name, mproc_address *out) {
   struct sockaddr_in6 in;
-  memcpy(&in, &name->sa, sizeof in);
+  memcpy(&in, &name->u, sizeof in);
   out->family = MPROC_AF_INET6;
   out->port = ntohs(in.sin6_port);
   return put_host(name, out);
@@ -45,10 +40,10 @@ static bool put_inet6(const socket_name *name, mproc_address *out) {
 
 /* unix(7), "Address format": unnamed, abstract (all of it counts) or a path
    (which may lack its zero). */
-static bool put_unix(const socket_name *name, mproc_address *out) {
+static bool put_unix(const mproc_sockaddr *name, mproc_address *out) {
   const size_t start = offsetof(struct sockaddr_un, sun_path);
   size_t size = name->size > start ? name->size - start : 0;
-  const char *path = (const char *)&name->sa + start;
+  const char *path = (const char *)&name->u + start;
   if (size == 0 || size > MPROC_PATH_MAX)
     return false;
   if (path[0] != '\0')
@@ -61,35 +56,41 @@ static bool put_unix(const socket_name *name, mproc_address *out) {
   return true;
 }
 
-static bool put_address(const socket_name *name, mproc_address *out) {
+bool mproc_os_address(const mproc_sockaddr *name, mproc_address *out) {
   mproc_address address;
+  int family = mproc_posix_family(name);
   bool known = false;
   memset(&address, 0, sizeof address);
-  if (name->sa.ss_family == AF_INET)
+  if (family == AF_INET)
     known = put_inet(name, &address);
-  else if (name->sa.ss_family == AF_INET6)
+  else if (family == AF_INET6)
     known = put_inet6(name, &address);
-  else if (name->sa.ss_family == AF_UNIX)
+  else if (family == AF_UNIX)
     known = put_unix(name, &address);
   if (known)
     *out = address;
   return known;
 }
 
-bool mproc_os_local_address(mproc_handle h, mproc_address *out) {
-  socket_name name;
+/* getsockname(2) or getpeername(2) */
+typedef int (*ask_name)(int fd, struct sockaddr *sa, socklen_t *size);
+
+static bool ask(ask_name get, mproc_handle h, mproc_address *out) {
+  mproc_sockaddr name;
+  socklen_t size = sizeof name.u;
   memset(&name, 0, sizeof name);
-  name.size = sizeof name.sa;
-  return getsockname((int)h, (struct sockaddr *)&name.sa, &name.size) == 0 &&
-         put_address(&name, out);
+  if (get((int)h, (struct sockaddr *)(void *)&name.u, &size) != 0)
+    return false;
+  name.size = size;
+  return mproc_os_address(&name, out);
+}
+
+bool mproc_os_local_address(mproc_handle h, mproc_address *out) {
+  return ask(getsockname, h, out);
 }
 
 bool mproc_os_peer_address(mproc_handle h, mproc_address *out) {
-  socket_name name;
-  memset(&name, 0, sizeof name);
-  name.size = sizeof name.sa;
-  return getpeername((int)h, (struct sockaddr *)&name.sa, &name.size) == 0 &&
-         put_address(&name, out);
+  return ask(getpeername, h, out);
 }
 
 #if defined __linux__

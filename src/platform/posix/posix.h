@@ -37,7 +37,7 @@ int mproc_posix_socket(int family, bool nonblocking);
 int mproc_posix_socketpair(int fd[2]);
 
 /* accept(2); the new socket is in blocking mode, whatever the listener is. */
-int mproc_posix_accept(int listener);
+int mproc_posix_accept(int listener, mproc_sockaddr *peer);
 
 int mproc_posix_pipe(int fd[2]);
 
