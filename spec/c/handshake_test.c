@@ -301,6 +301,36 @@ static void vectors_with_other_secrets(void) {
   mproc_handshake_end(&h);
 }
 
+/* A client's challenge may leave before the verdict on its response is here. */
+static void challenge_ahead(void) {
+  mproc_handshake c, l;
+  mproc_view out;
+  uint8_t challenge[MPROC_HANDSHAKE_OUT_MAX], response[64], answer[64];
+  mproc_view early, ours, theirs;
+  start(&c, MPROC_CLIENT_ROLE, usual(), secret(), &out);
+  CHECK(!mproc_handshake_ahead(&c, &out));
+  start(&l, MPROC_LISTENER_ROLE, usual(), secret(), &out);
+  CHECK(!mproc_handshake_ahead(&l, &out));
+  CHECK_EQ(feed(&c, secret(), out, &out), MPROC_AGAIN);
+  ours = join(response, out, NONE);
+  CHECK(mproc_handshake_ahead(&c, &out));
+  CHECK(mproc_handshake_is_challenge(out));
+  early = join(challenge, out, NONE);
+  CHECK(!mproc_handshake_ahead(&c, &out));
+  CHECK_EQ(feed(&l, secret(), ours, &out), MPROC_AGAIN);
+  CHECK(!mproc_handshake_ahead(&l, &theirs));
+  CHECK_EQ(feed(&c, secret(), out, &out), MPROC_AGAIN);
+  CHECK_EQ(out.size, 0); /* it has left */
+  CHECK(!mproc_handshake_ahead(&c, &out));
+  CHECK_EQ(feed(&l, secret(), early, &out), MPROC_AGAIN);
+  CHECK(!mproc_handshake_ahead(&l, &theirs));
+  theirs = join(answer, out, NONE);
+  CHECK_EQ(feed(&c, secret(), theirs, &out), MPROC_OK);
+  CHECK_EQ(feed(&l, secret(), out, &out), MPROC_OK);
+  mproc_handshake_end(&c);
+  mproc_handshake_end(&l);
+}
+
 /* A peer may answer with another digest than we asked for, as in Python. */
 static void other_digest_than_asked_for(void) {
   int asked, answered;
@@ -695,6 +725,7 @@ int main(void) {
   TEST(vectors_answered);
   TEST(vectors_delivered);
   TEST(vectors_with_other_secrets);
+  TEST(challenge_ahead);
   TEST(other_digest_than_asked_for);
   TEST(old_peers);
   TEST(no_md5);

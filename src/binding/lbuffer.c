@@ -34,17 +34,22 @@ lmp_Buffer *lmp_checkbuffer(lua_State *L, int idx) {
   return (lmp_Buffer *)luaL_checkudata(L, idx, BUFFER_TYPE);
 }
 
-const char *lmp_checkbytes(lua_State *L, int idx, size_t *size) {
+const char *lmp_tobytes(lua_State *L, int idx, size_t *size) {
   const lmp_Buffer *b;
   if (lua_type(L, idx) == LUA_TSTRING)
     return lua_tolstring(L, idx, size);
   b = lmp_tobuffer(L, idx);
-  if (b == NULL) {
-    luaL_typeerror(L, idx, "string or Buffer");
-    return NULL; /* not reached */
-  }
+  if (b == NULL)
+    return NULL;
   *size = b->size;
   return (const char *)b->data;
+}
+
+const char *lmp_checkbytes(lua_State *L, int idx, size_t *size) {
+  const char *bytes = lmp_tobytes(L, idx, size);
+  if (bytes == NULL)
+    luaL_typeerror(L, idx, "string or Buffer");
+  return bytes;
 }
 
 /* [-0, +1, v] A new Buffer whose bytes are yet to be set. */

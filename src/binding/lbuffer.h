@@ -29,6 +29,12 @@ lmp_Buffer *lmp_tobuffer(lua_State *L, int idx);
 lmp_Buffer *lmp_checkbuffer(lua_State *L, int idx);
 
 /*
+** [-0, +0, -] The bytes of the string or Buffer at 'idx', which belong to it;
+** NULL: another value (a number, too).
+*/
+const char *lmp_tobytes(lua_State *L, int idx, size_t *size);
+
+/*
 ** [-0, +0, v] The bytes of argument 'idx', which is a string or a Buffer; any
 ** other value (a number, too) is misuse. They belong to that value.
 */

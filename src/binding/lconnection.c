@@ -74,15 +74,14 @@ static lmp_Connection *check_readable(lua_State *L) {
   return c;
 }
 
-static lmp_Connection *check_writable(lua_State *L) {
+lmp_Connection *lmp_checkwritable(lua_State *L) {
   lmp_Connection *c = lmp_checkconnection(L, 1);
   if (!c->may_write)
     lmp_misuse(L, "connection is read-only");
   return c;
 }
 
-/* When a call on it that begins now has taken too long. */
-static mproc_time deadline_of(const lmp_Connection *c) {
+mproc_time lmp_deadlineof(const lmp_Connection *c) {
   if (c->timeout == HUGE_VAL)
     return MPROC_NEVER;
   return mproc_deadline_after(mproc_os_now(), c->timeout);
@@ -202,7 +201,7 @@ static int conn_recv_bytes(lua_State *L) {
         "size expected, got string (to loop over messages, use "
         "'for message in conn:messages() do')");
   lmp_optsize(L, 2, 0);
-  return lmp_block(L, recv_bytes_step, deadline_of(c));
+  return lmp_block(L, recv_bytes_step, lmp_deadlineof(c));
 }
 
 /* Stack: connection, buffer, first position. */
@@ -243,7 +242,7 @@ static int conn_recv_bytes_into(lua_State *L) {
   luaL_argcheck(L, first >= 1 && first <= size + 1, 3, "out of range");
   lua_settop(L, 2);
   lua_pushinteger(L, first);
-  return lmp_block(L, recv_into_step, deadline_of(c));
+  return lmp_block(L, recv_into_step, lmp_deadlineof(c));
 }
 
 /* ---- values ---- */
@@ -308,7 +307,7 @@ static int conn_recv(lua_State *L) {
   const lmp_Connection *c = check_readable(L);
   lua_settop(L, 1);
   lua_pushnil(L);
-  return lmp_block(L, recv_step, deadline_of(c));
+  return lmp_block(L, recv_step, lmp_deadlineof(c));
 }
 
 /* Whether the wait that has just ended, or a look now, finds it readable. */
@@ -353,23 +352,18 @@ static int conn_poll(lua_State *L) {
 
 /* ---- sending ---- */
 
-/* Sends on what is held; with nothing held any more its string is let go. */
-static mproc_status flush_held(lua_State *L, lmp_Connection *c) {
+mproc_status lmp_flushheld(lua_State *L, lmp_Connection *c) {
   mproc_status st = mproc_connection_flush(c->core);
   lmp_releaseheld(L, 1, c);
   return st;
 }
 
-/* Begins to send 'message', a part of the string at index 2. */
-static mproc_status begin_send(lua_State *L, lmp_Connection *c,
-                               mproc_view message) {
-  mproc_status st = mproc_connection_send(c->core, message);
-  if (st == MPROC_OK && mproc_connection_holds(c->core)) {
-    lua_pushvalue(L, 2);
+void lmp_keepheld(lua_State *L, lmp_Connection *c, int idx) {
+  if (mproc_connection_holds(c->core)) {
+    lua_pushvalue(L, idx);
     lua_setiuservalue(L, 1, LMP_HELD);
     c->anchored = true;
   }
-  return st;
 }
 
 /*
@@ -378,20 +372,23 @@ static mproc_status begin_send(lua_State *L, lmp_Connection *c,
 ** runs out, the rest is held and later calls deliver it.
 */
 static int send_bytes_step(lua_State *L, lmp_Wait *w) {
-  lmp_Connection *c = check_writable(L);
+  lmp_Connection *c = lmp_checkwritable(L);
   mproc_status st = lmp_stepconnection(c);
-  if (st == MPROC_OK)
-    st = flush_held(L, c);
+  bool corked = mproc_connection_is_corked(c->core);
+  if (st == MPROC_OK && !corked)
+    st = lmp_flushheld(L, c);
   if (st == MPROC_OK && lua_type(L, 2) == LUA_TSTRING) {
     mproc_view message;
     lua_Integer first = lua_tointeger(L, 3);
     message.data = (const uint8_t *)lua_tostring(L, 2) + (first - 1);
     message.size = (size_t)(lua_tointeger(L, 4) - first + 1);
-    st = begin_send(L, c, message);
+    st = mproc_connection_send(c->core, message);
     if (st == MPROC_OK) {
+      if (!corked || message.size > MPROC_COPY_MAX)
+        lmp_keepheld(L, c, 2);
       lua_pushboolean(L, 1);
       lua_replace(L, 2);
-      if (mproc_connection_holds(c->core))
+      if (!corked && mproc_connection_holds(c->core))
         st = MPROC_AGAIN;
     }
   }
@@ -423,7 +420,7 @@ static void check_range(lua_State *L, size_t size) {
 }
 
 static int conn_send_bytes(lua_State *L) {
-  const lmp_Connection *c = check_writable(L);
+  const lmp_Connection *c = lmp_checkwritable(L);
   size_t size;
   const char *data = lmp_checkbytes(L, 2, &size);
   check_range(L, size);
@@ -437,21 +434,26 @@ static int conn_send_bytes(lua_State *L) {
     lua_pushinteger(L, 1);
     lua_pushinteger(L, count);
   }
-  return lmp_block(L, send_bytes_step, deadline_of(c));
+  return lmp_block(L, send_bytes_step, lmp_deadlineof(c));
+}
+
+int lmp_dumpmessage(lua_State *L) {
+  int results = recode(L, 1, &lmp_state(L)->dumps, "PicklingError");
+  if (results == 1 && lua_type(L, -1) != LUA_TSTRING)
+    return luaL_error(L, "codec.dumps returned a %s, not a string",
+                      luaL_typename(L, -1));
+  return results;
 }
 
 static int conn_send(lua_State *L) {
-  const lmp_Connection *c = check_writable(L);
+  const lmp_Connection *c = lmp_checkwritable(L);
   luaL_checkany(L, 2);
   lua_settop(L, 2);
-  if (recode(L, 1, &lmp_state(L)->dumps, "PicklingError") == 2)
+  if (lmp_dumpmessage(L) == 2)
     return 2;
-  if (lua_type(L, 2) != LUA_TSTRING)
-    return luaL_error(L, "codec.dumps returned a %s, not a string",
-                      luaL_typename(L, 2));
   lua_pushinteger(L, 1);
   lua_pushinteger(L, (lua_Integer)lua_rawlen(L, 2));
-  return lmp_block(L, send_bytes_step, deadline_of(c));
+  return lmp_block(L, send_bytes_step, lmp_deadlineof(c));
 }
 
 /* Stack: connection. */
@@ -459,7 +461,7 @@ static int flush_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = lmp_checkconnection(L, 1);
   mproc_status st = lmp_stepconnection(c);
   if (st == MPROC_OK)
-    st = flush_held(L, c);
+    st = lmp_flushheld(L, c);
   if (st != MPROC_OK)
     return lmp_notyet(L, w, st, MPROC_WRITE, "sending to");
   lua_pushboolean(L, 1);
@@ -469,7 +471,8 @@ static int flush_step(lua_State *L, lmp_Wait *w) {
 static int conn_flush(lua_State *L) {
   const lmp_Connection *c = lmp_checkconnection(L, 1);
   mproc_time deadline =
-      lua_gettop(L) >= 2 ? lmp_optdeadline(L, 2) : deadline_of(c);
+      lua_gettop(L) >= 2 ? lmp_optdeadline(L, 2) : lmp_deadlineof(c);
+  mproc_connection_cork(c->core, false);
   lua_settop(L, 1);
   return lmp_block(L, flush_step, deadline);
 }
@@ -490,7 +493,7 @@ static int close_step(lua_State *L, lmp_Wait *w) {
   mproc_status st = MPROC_OK;
   const char *name = NULL;
   if (c->core != NULL && mproc_connection_is_open(c->core))
-    st = flush_held(L, c);
+    st = lmp_flushheld(L, c);
   if (st == MPROC_AGAIN && !w->expired)
     return await(w, c, MPROC_WRITE);
   if (st != MPROC_OK)
@@ -506,7 +509,7 @@ static int close_step(lua_State *L, lmp_Wait *w) {
 static int conn_close(lua_State *L) {
   const lmp_Connection *c = check_any(L, 1);
   lua_settop(L, 1);
-  return lmp_block(L, close_step, deadline_of(c));
+  return lmp_block(L, close_step, lmp_deadlineof(c));
 }
 
 static int conn_gc(lua_State *L) { /* __gc and __close: never waits or raises */
@@ -525,7 +528,7 @@ static int detach_step(lua_State *L, lmp_Wait *w) {
   mproc_status st = lmp_stepconnection(c);
   mproc_connection *core = c->core;
   if (st == MPROC_OK)
-    st = flush_held(L, c);
+    st = lmp_flushheld(L, c);
   if (st != MPROC_OK)
     return lmp_notyet(L, w, st, MPROC_WRITE, "sending to");
   if (mproc_connection_is_closed(core)) /* by what the peer sent */
@@ -544,7 +547,7 @@ static int detach_step(lua_State *L, lmp_Wait *w) {
 static int conn_detach(lua_State *L) {
   const lmp_Connection *c = lmp_checkconnection(L, 1);
   lua_settop(L, 1);
-  return lmp_block(L, detach_step, deadline_of(c));
+  return lmp_block(L, detach_step, lmp_deadlineof(c));
 }
 
 static int conn_settimeout(lua_State *L) {
@@ -698,6 +701,7 @@ static int conn_tostring(lua_State *L) {
 /* clang-format off */
 const luaL_Reg lmp_connection_methods[] = {
   {"close", conn_close},
+  {"cork", lmp_connection_cork},
   {"detach", conn_detach},
   {"dirty", conn_dirty},
   {"events", conn_events},
@@ -711,6 +715,7 @@ const luaL_Reg lmp_connection_methods[] = {
   {"recv_bytes_into", conn_recv_bytes_into},
   {"send", conn_send},
   {"send_bytes", conn_send_bytes},
+  {"send_many", lmp_connection_send_many},
   {"settimeout", conn_settimeout},
   {"timeout", conn_timeout},
   {NULL, NULL},

@@ -83,7 +83,9 @@ static int again(lua_State *L, const lmp_Listener *l, lmp_Wait *w) {
 /* Stack: listener, and what 'again' has put there. */
 static int accept_step(lua_State *L, lmp_Wait *w) {
   const lmp_Listener *l = check_open(L);
-  mproc_status st = mproc_listener_step(l->core, w->waited);
+  bool called =
+      !w->polled || mproc_listener_is_called(l->core, w->items, w->count);
+  mproc_status st = mproc_listener_step(l->core, w->waited, called);
   if (st == MPROC_OK) {
     int results = take(L, l);
     return results > 0 ? results : accept_step(L, w);

@@ -255,6 +255,18 @@ void lmp_setcore(lmp_Connection *c, mproc_connection *core,
 */
 void lmp_releaseheld(lua_State *L, int idx, lmp_Connection *c);
 
+/*
+** [-0, +0, -] Anchors the string at 'idx' in the connection at index 1, should
+** its bytes be held there after a send.
+*/
+void lmp_keepheld(lua_State *L, lmp_Connection *c, int idx);
+
+/* [-0, +0, -] Sends on what the connection at index 1 holds. */
+mproc_status lmp_flushheld(lua_State *L, lmp_Connection *c);
+
+/* When a call on it that begins now has taken too long. */
+mproc_time lmp_deadlineof(const lmp_Connection *c);
+
 /* mproc_connection_step; whoever calls a method learns how opening went. */
 mproc_status lmp_stepconnection(lmp_Connection *c);
 
@@ -263,6 +275,16 @@ lmp_Connection *lmp_toconnection(lua_State *L, int idx);
 
 /* [-0, +0, v] The same, open; anything else is misuse. */
 lmp_Connection *lmp_checkconnection(lua_State *L, int idx);
+
+/* [-0, +0, v] The same at index 1, and writable. */
+lmp_Connection *lmp_checkwritable(lua_State *L);
+
+/*
+** [-1, +1 or +2, e] Replaces the value on the top by the message that the codec
+** of the connection at index 1 makes of it. Returns 1, or 2 for nil and an
+** error object.
+*/
+int lmp_dumpmessage(lua_State *L);
 
 /*
 ** [-0, +0 or +2, v] The end of a step of the connection at index 1 that came
@@ -279,6 +301,10 @@ void lmp_openclient(lua_State *L);
 int lmp_connection_adopt(lua_State *L);
 int lmp_connection_pipe(lua_State *L);
 int lmp_client_new(lua_State *L);
+
+/* conn:send_many, conn:cork (lbatch.c) */
+int lmp_connection_send_many(lua_State *L);
+int lmp_connection_cork(lua_State *L);
 
 /* The methods and metamethods that Connection and Client share. */
 extern const luaL_Reg lmp_connection_methods[];

@@ -105,7 +105,7 @@ static bool add_listener(lua_State *L, Set *s, Entry *e, lua_Unsigned i,
   if (l->core == NULL)
     bad_object(L, i, "listener is closed");
   /* a step, also for the deadlines of its peers, which no handle tells of */
-  e->ready = mproc_listener_step(l->core, s->waited) != MPROC_AGAIN;
+  e->ready = mproc_listener_step(l->core, s->waited, true) != MPROC_AGAIN;
   if (e->ready)
     return true;
   if (s->capacity - s->count < mproc_listener_want_count(l->core))
@@ -219,7 +219,8 @@ static bool is_ready(lua_State *L, const Set *s, const Entry *e) {
     return c->core == NULL ||
            is_conn_ready(L, c, mproc_connection_is_touched(c->core, item));
   if (l != NULL)
-    return l->core == NULL || mproc_listener_step(l->core, true) != MPROC_AGAIN;
+    return l->core == NULL ||
+           mproc_listener_step(l->core, true, true) != MPROC_AGAIN;
   return item->ready != 0;
 }
 

@@ -176,9 +176,6 @@ static mproc_status handshake_step(mproc_connection *c) {
   /* A peer that left before it could read our #FAILURE# has failed no less. */
   if (st != MPROC_AGAIN && st != MPROC_NOMEM && g->outcome != MPROC_AGAIN)
     st = g->outcome;
-  else if (mproc_os_is_reset(st) && mproc_handshake_unjudged(&g->machine))
-    st = MPROC_AUTH_REJECTED; /* it hung up with our challenge unread, and that
-                                 took its verdict away (TCP) */
   else if (mproc_os_is_hang_up(st))
     st = MPROC_EOF; /* a write has found out, not a read: it is the same */
   if (st == MPROC_OK)
@@ -410,11 +407,12 @@ mproc_status mproc_connection_queue(mproc_connection *c,
   size_t i = 0;
   *accepted = 0;
   assert(c->state == OPEN && c->channel != NULL);
-  if (st == MPROC_OK && holds(c) && !is_ours(c))
-    st = MPROC_NOT_OURS;
   if (st != MPROC_OK || n == 0)
     return st;
-  c->holder = mproc_os_pid();
+  if (!holds(c))
+    c->holder = mproc_os_pid();
+  else if (!is_ours(c))
+    return MPROC_NOT_OURS;
   do {
     st = queue_one(c->channel, messages[i]);
     if (st == MPROC_OK)

@@ -268,10 +268,6 @@ bool mproc_handshake_ahead(mproc_handshake *h, mproc_view *out) {
   return true;
 }
 
-bool mproc_handshake_unjudged(const mproc_handshake *h) {
-  return h->state == WAIT_VERDICT;
-}
-
 bool mproc_handshake_unanswered(const mproc_handshake *h) {
   /* having said nothing tells the first challenge from a listener's second
      round, which our verdict precedes */

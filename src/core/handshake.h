@@ -101,9 +101,6 @@ mproc_status mproc_handshake_next(mproc_handshake *h, mproc_view key,
 */
 bool mproc_handshake_ahead(mproc_handshake *h, mproc_view *out);
 
-/* Whether it waits for the peer's verdict on our response. */
-bool mproc_handshake_unjudged(const mproc_handshake *h);
-
 /*
 ** Whether it is still waiting for the very first challenge: a peer that says
 ** nothing then probably has no authkey (cpython#123736).

@@ -242,11 +242,18 @@ static void make_room(mproc_listener *l) {
   end_peer(l, l->ended, MPROC_AUTH_STALLED);
 }
 
+/*
+** Accepts until nobody is left. One who comes alone is not asked after: to be
+** told that nobody else is there costs as much as accepting somebody.
+*/
 static mproc_status accept_all(mproc_listener *l, mproc_time now) {
-  while (room_at(l) <= now) {
+  bool alone = pending(l) == 0;
+  for (bool first = true; room_at(l) <= now; first = false) {
     mproc_handle h = MPROC_NO_HANDLE;
     mproc_sockaddr peer;
     mproc_status st;
+    if (alone && !first)
+      break;
     /* Without a handshake whoever is accepted is done: the others may stay in
        the backlog, where they cost no descriptor. */
     if (!l->options.has_authkey && l->count > 0)
@@ -294,14 +301,15 @@ static void stop_the_clock(mproc_listener *l, mproc_time now) {
   }
 }
 
-mproc_status mproc_listener_step(mproc_listener *l, bool attended) {
+mproc_status mproc_listener_step(mproc_listener *l, bool attended,
+                                 bool called) {
   mproc_time now = mproc_os_now();
   mproc_status st;
   if (!attended)
     stop_the_clock(l, now);
   st = step_peers(l);
   if (st == MPROC_OK)
-    st = accept_all(l, now);
+    st = called ? accept_all(l, now) : MPROC_AGAIN;
   l->attended = mproc_os_now();
   return l->ended > 0 ? MPROC_OK : st;
 }
@@ -352,6 +360,15 @@ size_t mproc_listener_want(const mproc_listener *l, mproc_pollitem *items,
     *wake = mproc_deadline_min(*wake, t);
   }
   return n;
+}
+
+bool mproc_listener_is_called(const mproc_listener *l,
+                              const mproc_pollitem *items, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    if (items[i].handle == l->handle)
+      return items[i].ready != 0;
+  }
+  return true; /* there was no room for anybody: there may be now */
 }
 
 /* ---- what it is, and its end ---- */

@@ -52,11 +52,20 @@ mproc_status mproc_listener_new(mproc_context *ctx, const mproc_address *at,
 /*
 ** Accepts who has connected and goes on with every handshake. 'attended': the
 ** caller has waited for what mproc_listener_want says since the last step;
-** without it, the time since then is not counted against the peers. OK:
+** without it, the time since then is not counted against the peers. 'called':
+** somebody may have connected, see mproc_listener_is_called. OK:
 ** somebody can be taken. AGAIN: nobody. Other: the system cannot accept (EMFILE, …) or
 ** NOMEM; the listener stands.
 */
-mproc_status mproc_listener_step(mproc_listener *l, bool attended);
+mproc_status mproc_listener_step(mproc_listener *l, bool attended, bool called);
+
+/*
+** Whether the listening handle is ready among 'items', which mproc_listener_want
+** wrote and mproc_os_poll has seen: asking for peers in vain costs as much as
+** accepting one.
+*/
+bool mproc_listener_is_called(const mproc_listener *l,
+                              const mproc_pollitem *items, size_t n);
 
 /* A peer whose handshake has ended. */
 typedef struct mproc_accepted {

@@ -48,9 +48,6 @@ bool mproc_os_is_nobody_listening(mproc_status st);
 /* Whether a write failed because the other end has closed (EPIPE). */
 bool mproc_os_is_hang_up(mproc_status st);
 
-/* Whether the other end has closed and thrown away what we sent (ECONNRESET). */
-bool mproc_os_is_reset(mproc_status st);
-
 /* Whether connecting failed only because the listener's backlog is full. */
 bool mproc_os_is_backlog_full(mproc_status st);
 

@@ -249,6 +249,20 @@ function Connection:recv() end
 ---@return multiprocessing.Error? err
 function Connection:send_bytes(s, i, j) end
 
+--- Sends many messages in few system calls. Where it fails, the first `sent` of
+--- them were accepted, and leave whole.
+---@param list any[] values; strings and Buffers with the mode "bytes"
+---@param mode "objects"|"bytes"|nil default "objects"
+---@return true? ok
+---@return multiprocessing.Error? err
+---@return integer? sent
+function Connection:send_many(list, mode) end
+
+--- Keeps the messages that follow together until `flush`. They leave before that
+--- where 64 KiB have come together, and before a receive, `poll` or `wait` waits.
+---@return true
+function Connection:cork() end
+
 --- The next message. TimeoutError: what has come is kept, and the next receive
 --- goes on from there. EOFError: the peer has closed.
 ---@param maxlength integer? bytes: a longer one is OSError, code EMSGSIZE, and the last

@@ -228,10 +228,6 @@ bool mproc_os_is_hang_up(mproc_status st) {
   return mproc_status_errno(st) == EPIPE;
 }
 
-bool mproc_os_is_reset(mproc_status st) {
-  return mproc_status_errno(st) == ECONNRESET;
-}
-
 /* connect(2): EAGAIN, for AF_UNIX on Linux. Elsewhere a full backlog cannot be
    told from nobody listening. */
 bool mproc_os_is_backlog_full(mproc_status st) {
