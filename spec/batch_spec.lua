@@ -44,7 +44,8 @@ describe("conn:send_many", function()
   it("sends short and long ones in their order", function()
     local a, b <const> = connection.Pipe()
     local _ <close> = helpers.closing(a, b)
-    local list = {"short", ("L"):rep(20000), connection.Buffer(("B"):rep(17000)), "s", ("M"):rep(16384), ("N"):rep(16385)}
+    local list = {"short", ("L"):rep(20000), connection.Buffer(("B"):rep(17000)), "s", ("M"):rep(16384),
+                  ("N"):rep(16385)}
     assert.is_true(a:send_many(list, "bytes"))
     for i, message in ipairs(list) do list[i] = tostring(message) end
     assert_receives(b, list)
