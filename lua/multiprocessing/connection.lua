@@ -11,6 +11,18 @@ core.methods.Connection.messages = iterators.conversation
 core.methods.Client.messages = iterators.conversation
 core.methods.Listener.connections = iterators.arrivals
 
+--- process:close([timeout]): closes the connection, which first delivers what it
+-- holds, and joins. Returns the exit code.
+---@param timeout number? seconds; nil waits for ever
+function core.methods.Process.close(process, timeout)
+  local delivered, err = process.connection:close()
+  local code, reason = process:join(timeout)
+  if code == nil then return nil, reason end
+  core.release(process)
+  if not delivered then return nil, err end
+  return code
+end
+
 return {
   Buffer = core.Buffer,
   Client = core.Client,
@@ -22,6 +34,8 @@ return {
   default_family = core.default_family,
   deliver_challenge = challenge.deliver,
   families = core.families,
+  parent = core.parent,
   ready = iterators.ready,
+  spawn = core.spawn,
   wait = core.wait,
 }

@@ -23,11 +23,13 @@
 #include "core/deadline.h"
 #include "core/listener.h"
 #include "core/platform.h"
+#include "core/process.h"
 #include "core/status.h"
 
 #define LMP_CONNECTION "multiprocessing.connection.Connection"
 #define LMP_CLIENT "multiprocessing.connection.Client"
 #define LMP_LISTENER "multiprocessing.connection.Listener"
+#define LMP_PROCESS "multiprocessing.connection.Process"
 
 /* ---- lstate.c: one module in one Lua state ---- */
 
@@ -37,9 +39,12 @@ typedef struct lmp_State {
   const void *connection_mt;
   const void *client_mt;
   const void *listener_mt;
+  const void *process_mt;
+  const void *canary; /* see lprocess.c; NULL: none */
   /* the same of lvalue.h's types; the registry has each metatable under the
      address of its place here, and what follows under its own */
   const void *types[LMP_VALUE_TYPES];
+  char parent; /* the connection that connection.parent gave */
   char none;
   char dumps, loads; /* the functions, for send and recv */
   char globals;      /* module -> name -> global */
@@ -162,14 +167,19 @@ typedef struct lmp_Options {
   int constructors;
   int bytes;
   int protocol;
+  /* and of these, which lspawn.c reads */
+  int cwd;
+  int env;
+  int stdio[3];
 } lmp_Options;
 
 /* Whose options a table holds: bits. */
 enum {
   LMP_FOR_LISTENER = 1,
   LMP_FOR_CLIENT = 2,
-  LMP_FOR_ADOPTED = 4,  /* Connection(fd), Pipe */
-  LMP_FOR_HANDSHAKE = 8 /* deliver_challenge, answer_challenge */
+  LMP_FOR_ADOPTED = 4,   /* Connection(fd), Pipe */
+  LMP_FOR_HANDSHAKE = 8, /* deliver_challenge, answer_challenge */
+  LMP_FOR_PROCESS = 16   /* spawn */
 };
 
 /*
@@ -236,7 +246,8 @@ typedef struct lmp_Connection {
 enum {
   LMP_HELD = 1, /* the string that is leaving, or nil */
   LMP_CODEC,    /* what lmp_pushcodec made: how values become messages */
-  LMP_NAME,     /* a Client's: its address as text, for messages */
+  LMP_NAME,     /* the other end's, for messages: a Client's address, a
+                   process's program; a plain Connection has none */
   LMP_ADDRESS,  /* a Client's: its address */
   LMP_CONNECTION_NUV = LMP_CODEC,
   LMP_CLIENT_NUV = LMP_ADDRESS
@@ -325,6 +336,32 @@ void lmp_openlistener(lua_State *L);
 
 /* connection.Listener */
 int lmp_listener_new(lua_State *L);
+
+/* ---- lprocess.c, lspawn.c: processes ---- */
+
+typedef struct lmp_Process {
+  mproc_process *core; /* NULL: never started, or collected */
+} lmp_Process;
+
+/* Its user values. */
+enum {
+  LMP_PROCESS_CONNECTION = 1,
+  LMP_PROCESS_NAME, /* the program's, for messages */
+  LMP_PROCESS_NUV = LMP_PROCESS_NAME
+};
+
+/* [-0, +1, m] Pushes a new one, without a core. */
+lmp_Process *lmp_newprocess(lua_State *L);
+
+/* [-0, +1, m] Makes the type and pushes its methods' table. */
+void lmp_openprocess(lua_State *L);
+
+/* connection.spawn, .parent */
+int lmp_spawn(lua_State *L);
+int lmp_parent(lua_State *L);
+
+/* core.release */
+int lmp_release(lua_State *L);
 
 /* ---- lpickle.c, lunpickle.c ---- */
 

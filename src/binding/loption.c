@@ -242,6 +242,28 @@ static void read_timeout(const Reader *r, lmp_Options *o) {
   o->dial.timeout = o->listener.timeout = read_seconds(r);
 }
 
+/* Those of spawn, whose values lspawn.c checks. */
+
+static void read_cwd(const Reader *r, lmp_Options *o) {
+  o->cwd = lua_gettop(r->L);
+}
+
+static void read_env(const Reader *r, lmp_Options *o) {
+  o->env = lua_gettop(r->L);
+}
+
+static void read_stdin(const Reader *r, lmp_Options *o) {
+  o->stdio[0] = lua_gettop(r->L);
+}
+
+static void read_stdout(const Reader *r, lmp_Options *o) {
+  o->stdio[1] = lua_gettop(r->L);
+}
+
+static void read_stderr(const Reader *r, lmp_Options *o) {
+  o->stdio[2] = lua_gettop(r->L);
+}
+
 typedef struct Option {
   const char *name;
   int whose; /* LMP_FOR_... bits */
@@ -249,7 +271,7 @@ typedef struct Option {
 } Option;
 
 #define BOTH (LMP_FOR_LISTENER | LMP_FOR_CLIENT)
-#define OPEN (BOTH | LMP_FOR_ADOPTED)
+#define OPEN (BOTH | LMP_FOR_ADOPTED | LMP_FOR_PROCESS)
 #define KEYED (BOTH | LMP_FOR_HANDSHAKE)
 
 static const Option options[] = {
@@ -259,8 +281,10 @@ static const Option options[] = {
     {"bytes", OPEN, read_bytes},
     {"codec", OPEN, read_codec},
     {"constructors", OPEN, read_constructors},
+    {"cwd", LMP_FOR_PROCESS, read_cwd},
     {"digest", KEYED, read_digest},
     {"digests", KEYED, read_digests},
+    {"env", LMP_FOR_PROCESS, read_env},
     {"family", BOTH, read_family},
     {"keepalive", BOTH, read_keepalive},
     {"max_message", OPEN, read_max_message},
@@ -270,6 +294,9 @@ static const Option options[] = {
     {"readahead", OPEN, read_readahead},
     {"retry", LMP_FOR_CLIENT, read_retry},
     {"reuse", LMP_FOR_LISTENER, read_reuse},
+    {"stderr", LMP_FOR_PROCESS, read_stderr},
+    {"stdin", LMP_FOR_PROCESS, read_stdin},
+    {"stdout", LMP_FOR_PROCESS, read_stdout},
     {"timeout", BOTH, read_timeout},
 };
 
@@ -319,7 +346,7 @@ void lmp_checkkeys(lua_State *L, int idx, const char *names) {
 static void set_defaults(lmp_Options *o, int whose) {
   memset(o, 0, sizeof *o);
   o->listener.connection = mproc_connection_defaults;
-  o->listener.connection.readahead = whose != LMP_FOR_ADOPTED;
+  o->listener.connection.readahead = (whose & BOTH) != 0;
   o->listener.socket.backlog = 1; /* Python's default */
   o->listener.socket.mode = -1;
   o->listener.timeout = MPROC_HANDSHAKE_SECONDS;

@@ -15,6 +15,7 @@ lmp_State *lmp_state(lua_State *L) {
 
 static int state_gc(lua_State *L) {
   lmp_State *s = (lmp_State *)luaL_checkudata(L, 1, STATE);
+  mproc_process_forget(&s->ctx);
   mproc_context_close(&s->ctx);
   return 0;
 }
@@ -29,6 +30,8 @@ void lmp_pushstate(lua_State *L) {
   s = (lmp_State *)lua_newuserdatauv(L, sizeof *s, LMP_MODULE);
   s->ctx.allocator.resize = lua_getallocf(L, &s->ctx.allocator.ud);
   s->ctx.crypto = NULL;
+  s->ctx.orphans = NULL;
+  s->canary = NULL;
   memset(s->types, 0, sizeof s->types);
   luaL_newmetatable(L, STATE);
   lua_pushcfunction(L, state_gc);

@@ -14,6 +14,9 @@ static const luaL_Reg functions[] = {
   {"Pipe", lmp_connection_pipe},
   {"address_type", lmp_address_type},
   {"handshake", lmp_handshake_new},
+  {"parent", lmp_parent},
+  {"release", lmp_release},
+  {"spawn", lmp_spawn},
   {"wait", lmp_wait},
   {NULL, NULL},
 };
@@ -42,6 +45,8 @@ static int open_module(lua_State *L) {
   lua_setfield(L, -2, "Client");
   lmp_openlistener(L);
   lua_setfield(L, -2, "Listener");
+  lmp_openprocess(L);
+  lua_setfield(L, -2, "Process");
   lua_setfield(L, -2, "methods");
   lmp_openvalue(L);
   return 1;

@@ -1,6 +1,6 @@
 /*
-** context.h: what the objects of one host (one Lua state) share: its allocator
-** and OpenSSL's digests. There is no other shared state, so two hosts in two
+** context.h: what the objects of one host (one Lua state) share: its allocator,
+** OpenSSL's digests, and the processes that nobody else remembers. There is no other shared state, so two hosts in two
 ** threads never meet.
 */
 #ifndef MPROC_CONTEXT_H
@@ -13,7 +13,8 @@
 /* Owned by the host; must outlive every object that was made with it. */
 typedef struct mproc_context {
   mproc_allocator allocator;
-  mproc_crypto *crypto; /* NULL until an authkey is first used */
+  mproc_crypto *crypto;          /* NULL until an authkey is first used */
+  struct mproc_process *orphans; /* see process.h; NULL: none */
 } mproc_context;
 
 /*

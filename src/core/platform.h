@@ -229,4 +229,75 @@ mproc_status mproc_os_private_path(const char *name,
 /* Removes the (empty) directory that mproc_os_private_path made for 'path'. */
 void mproc_os_remove_private(const char *path);
 
+/* ---- processes ---- */
+
+/* Besides a handle: what becomes descriptor 0, 1 or 2 of a new process. */
+#define MPROC_INHERIT MPROC_NO_HANDLE        /* our own */
+#define MPROC_NULL_DEVICE ((mproc_handle)-2) /* /dev/null */
+
+/* A program to be started; all of it the caller's. */
+typedef struct mproc_program {
+  char *const *argv; /* ends with NULL, has one at least. Without a slash the
+                        first is looked up in PATH, that of 'envp' if given */
+  char *const *envp; /* "NAME=value", ends with NULL; NULL: as ours */
+  const char *cwd;   /* the directory it starts in; NULL: ours */
+  mproc_handle stdio[3];
+} mproc_program;
+
+/* What could not be done, of starting a program. */
+typedef enum mproc_spawn_step {
+  MPROC_SPAWN_PROCESS, /* making a process, and what that takes */
+  MPROC_SPAWN_STDIO,   /* passing descriptors 0, 1 and 2 */
+  MPROC_SPAWN_CWD,     /* changing to 'cwd' */
+  MPROC_SPAWN_PROGRAM  /* executing argv[0] */
+} mproc_spawn_step;
+
+/* A child of this process. */
+typedef struct mproc_child {
+  int64_t pid;
+  mproc_handle sentinel; /* the caller's; readable once it has ended */
+  bool is_pidfd;         /* it tells of the end of this process exactly. If not:
+                            the end of a pipe which the child's descendants may
+                            keep open, and which closes shortly before
+                            mproc_os_reap knows of the end */
+} mproc_child;
+
+/*
+** Starts a program, which inherits descriptors 0, 1 and 2 and 'channel', whose
+** number there is in its environment as MULTIPROCESSING_CONNECTION_FD; where
+** there is no pidfd_open(2), also the end of a pipe that is the sentinel. No
+** handler of ours runs in it, SIGPIPE has its default action, and it has the
+** signal mask of this thread. Returns once the program runs.
+** Not OK: '*failed' says what could not be done, and no process is left.
+*/
+mproc_status mproc_os_spawn(const mproc_allocator *a, const mproc_program *what,
+                            mproc_handle channel, mproc_child *child,
+                            mproc_spawn_step *failed);
+
+/*
+** Takes the exit status of a child that has ended; its pid is the system's
+** again. OK: '*exitcode' is it, or the negative number of the signal that ended
+** it. AGAIN: it runs. A system error (ECHILD): somebody else has taken it, or it
+** is not ours.
+*/
+mproc_status mproc_os_reap(const mproc_child *child, int *exitcode);
+
+/* SIGTERM, or SIGKILL, to a child that mproc_os_reap has not yet taken. */
+mproc_status mproc_os_signal(const mproc_child *child, bool kill);
+
+/*
+** The handle that mproc_os_spawn passed to this process as 'channel'; nothing
+** is changed. NO_PARENT: it was not started so, or the handle was claimed. A
+** system error: EINVAL: what the environment says is no number. EBADF: that
+** descriptor is not open, or close-on-exec and so not inherited. ENOTSOCK.
+*/
+mproc_status mproc_os_parent(mproc_handle *h);
+
+/*
+** Makes it close-on-exec and takes it out of the environment, so that no program
+** that we start thinks it has it (as sd_listen_fds(3) does; like unsetenv(3) not
+** while another thread reads the environment).
+*/
+void mproc_os_claim_parent(mproc_handle h);
+
 #endif

@@ -30,6 +30,8 @@
   X(NOT_OURS, "OSError", "a message of the parent process is under way")       \
   /* the address cannot name a socket here */                                  \
   X(PATH_TOO_LONG, "OSError", "AF_UNIX path too long")                         \
+  X(NO_PARENT, "ProcessLookupError",                                           \
+    "this program was not started by spawn, or has its connection already")    \
   /* not a pickle, or one that is refused; see pickle/tree.h */                \
   X(UNPICKLING, "UnpicklingError", "malformed pickle")                         \
   /* the handshake; see handshake.h for who sees which */                      \

@@ -1,0 +1,208 @@
+/*
+** child.c: what a child of fork(2) does until it is another program. Other
+** threads of the parent may have held any lock at the fork, so only calls that
+** signal-safety(7) lists are made here, and nothing is allocated.
+*/
+#include "platform/posix/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef NSIG
+#define NSIG 65
+#endif
+
+/* Tells the parent of the error that errno has, and ends. */
+static _Noreturn void fail(const mproc_posix_start *s,
+                           mproc_spawn_step failed) {
+  mproc_posix_report r;
+  ssize_t put;
+  memset(&r, 0, sizeof r);
+  r.os_errno = errno;
+  r.failed = failed;
+  put = write(s->report, &r, sizeof r); /* at once: it is below PIPE_BUF */
+  _exit(put == (ssize_t)sizeof r ? 127 : 126);
+}
+
+/* ---- descriptors 0, 1 and 2 ---- */
+
+/* A descriptor above 2 that is the same as 'fd'; -1: errno tells. */
+static int above_stdio(int fd) {
+  return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
+/*
+** What is to become descriptor 'target', where no other target overwrites it:
+** itself, or one above 2. -1: errno tells.
+*/
+static int source_for(int target, mproc_handle wanted) {
+  int fd = (int)wanted;
+  if (wanted == MPROC_NULL_DEVICE) {
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || null > 2)
+      return null;
+    fd = above_stdio(null);
+    close(null);
+    return fd;
+  }
+  return fd > 2 || fd == target ? fd : above_stdio(fd);
+}
+
+static int place(int source, int target) {
+  if (source == target) /* dup2(2) would leave it close-on-exec */
+    return fcntl(target, F_SETFD, 0);
+  return dup2(source, target);
+}
+
+static void pass_stdio(const mproc_posix_start *s) {
+  const mproc_handle *wanted = s->what->stdio;
+  int source[3];
+  for (int i = 0; i < 3; i++) {
+    if (wanted[i] == MPROC_INHERIT)
+      continue;
+    source[i] = source_for(i, wanted[i]);
+    if (source[i] < 0)
+      fail(s, MPROC_SPAWN_STDIO);
+  }
+  for (int i = 0; i < 3; i++) {
+    if (wanted[i] != MPROC_INHERIT && place(source[i], i) < 0)
+      fail(s, MPROC_SPAWN_STDIO);
+  }
+}
+
+/* ---- all other descriptors ---- */
+
+static void set_cloexec(int fd) {
+  int flags = fcntl(fd, F_GETFD);
+  if (flags >= 0)
+    fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+}
+
+/* One by one, which reaches those below the limit. */
+static void mark_each(void) {
+  long max = sysconf(_SC_OPEN_MAX);
+  if (max < 0 || max > INT_MAX)
+    max = INT_MAX;
+  for (int fd = 3; fd < (int)max; fd++)
+    set_cloexec(fd);
+}
+
+#if defined SYS_close_range && defined SYS_getdents64 && \
+    !defined MPROC_POSIX_FALLBACKS
+
+/* Linux 5.11; glibc's header may be older than the kernel. */
+#define CLOEXEC_ONLY 4u /* CLOSE_RANGE_CLOEXEC */
+
+/* getdents64(2) */
+typedef struct Entry {
+  uint64_t inode;
+  int64_t offset;
+  unsigned short size;
+  unsigned char type;
+  char name[1];
+} Entry;
+
+static void mark_entry(const Entry *e) {
+  int fd = 0;
+  for (const char *p = e->name; *p >= '0' && *p <= '9'; p++)
+    fd = fd * 10 + (*p - '0');
+  if (fd > 2)
+    set_cloexec(fd);
+}
+
+/* Those that /proc/self/fd has; opendir(3) would allocate. False: no /proc. */
+static bool mark_listed(void) {
+  union {
+    Entry first;
+    char bytes[4096];
+  } u;
+  long size;
+  int directory = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0)
+    return false;
+  while ((size = syscall(SYS_getdents64, directory, &u, sizeof u)) > 0) {
+    long at = 0;
+    while (at < size) {
+      const Entry *e = (const Entry *)(const void *)(u.bytes + at);
+      mark_entry(e);
+      at += e->size;
+    }
+  }
+  close(directory);
+  return size == 0;
+}
+
+static void mark_all(void) {
+  if (syscall(SYS_close_range, 3u, ~0u, CLOEXEC_ONLY) != 0 && !mark_listed())
+    mark_each();
+}
+
+#else
+
+static void mark_all(void) {
+  mark_each();
+}
+
+#endif
+
+/* Marked and not closed: 'report' must last until the program runs. */
+static void pass_descriptors(const mproc_posix_start *s) {
+  mark_all();
+  if (fcntl(s->channel, F_SETFD, 0) < 0 ||
+      (s->lifeline >= 0 && fcntl(s->lifeline, F_SETFD, 0) < 0))
+    fail(s, MPROC_SPAWN_PROCESS);
+}
+
+/* ---- signals ---- */
+
+static bool is_caught(const struct sigaction *action) {
+  return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+}
+
+/*
+** Signals have been blocked since before the fork, and handlers must not run
+** here when they are let in: they are the parent's. What the parent ignores
+** stays ignored, but for SIGPIPE (CPython, subprocess, 'restore_signals').
+*/
+static void reset_signals(const mproc_posix_start *s) {
+  struct sigaction standard;
+  memset(&standard, 0, sizeof standard);
+  standard.sa_handler = SIG_DFL;
+  for (int signal = 1; signal < NSIG; signal++) {
+    struct sigaction now;
+    if (sigaction(signal, NULL, &now) == 0 &&
+        (signal == SIGPIPE || is_caught(&now)))
+      sigaction(signal, &standard, NULL);
+  }
+  pthread_sigmask(SIG_SETMASK, &s->mask, NULL);
+}
+
+/* ---- the program ---- */
+
+/* Tries each path. What is told is the first reason but that it is not there
+   (CPython, _posixsubprocess.c, child_exec). */
+static void execute(const mproc_posix_start *s) {
+  int reason = 0;
+  for (char *const *path = s->image->paths; *path != NULL; path++) {
+    execve(*path, s->what->argv, s->image->envp);
+    if (errno != ENOENT && errno != ENOTDIR && reason == 0)
+      reason = errno;
+  }
+  if (reason != 0)
+    errno = reason;
+}
+
+_Noreturn void mproc_posix_run(const mproc_posix_start *s) {
+  pass_stdio(s);
+  if (s->what->cwd != NULL && chdir(s->what->cwd) != 0)
+    fail(s, MPROC_SPAWN_CWD);
+  pass_descriptors(s);
+  reset_signals(s);
+  execute(s);
+  fail(s, MPROC_SPAWN_PROGRAM);
+}

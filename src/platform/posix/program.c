@@ -1,0 +1,108 @@
+/*
+** program.c: what a child needs of a program and cannot make after fork(2),
+** where memory must not be allocated: the paths at which the program may be,
+** and its environment.
+*/
+#include "platform/posix/spawn.h"
+
+#include <stdio.h>
+#include <string.h>
+
+extern char **environ;
+
+#define VARIABLE MPROC_POSIX_PARENT "="
+#define NUMBER_MAX 12 /* of characters of an int */
+
+/* Where programs are without a PATH (CPython, os.defpath). */
+static const char default_path[] = "/bin:/usr/bin";
+
+static bool has_name(const char *entry, const char *name, size_t size) {
+  return strncmp(entry, name, size) == 0;
+}
+
+/* The PATH that counts: CPython, os.get_exec_path(env). */
+static const char *search_path(char *const *envp) {
+  for (; *envp != NULL; envp++) {
+    if (has_name(*envp, "PATH=", 5))
+      return *envp + 5;
+  }
+  return default_path;
+}
+
+static size_t count_entries(char *const *envp) {
+  size_t n = 0;
+  while (envp[n] != NULL)
+    n++;
+  return n;
+}
+
+static size_t count_directories(const char *path) {
+  size_t n = 1;
+  for (; *path != '\0'; path++)
+    n += *path == ':';
+  return n;
+}
+
+/* Writes "directory/name" for each directory of 'path'; an empty one is the
+   current directory (execvp(3)). */
+static void fill_paths(char **paths, char *out, const char *path,
+                       const char *name) {
+  for (;;) {
+    size_t size = strcspn(path, ":");
+    *paths++ = out;
+    memcpy(out, path, size);
+    out += size;
+    if (size > 0)
+      *out++ = '/';
+    strcpy(out, name);
+    out += strlen(name) + 1;
+    if (path[size] == '\0')
+      break;
+    path += size + 1;
+  }
+  *paths = NULL;
+}
+
+/* All but ours of at most 'n' entries (another thread may add some), and then
+   ours, which is written to 'out'. */
+static void fill_environment(char **envp, char *out, char *const *from,
+                             size_t n, int channel) {
+  for (size_t i = 0; i < n && from[i] != NULL; i++) {
+    if (!has_name(from[i], VARIABLE, sizeof VARIABLE - 1))
+      *envp++ = from[i];
+  }
+  snprintf(out, sizeof VARIABLE + NUMBER_MAX, VARIABLE "%d", channel);
+  *envp++ = out;
+  *envp = NULL;
+}
+
+mproc_status mproc_posix_image_make(const mproc_allocator *a,
+                                    const mproc_program *what, int channel,
+                                    mproc_posix_image *image) {
+  const char *name = what->argv[0];
+  char *const *envp = what->envp != NULL ? what->envp : environ;
+  /* a path is not looked up, and nor is nothing */
+  bool plain = strchr(name, '/') != NULL || name[0] == '\0';
+  const char *path = plain ? "" : search_path(envp);
+  size_t entries = count_entries(envp);
+  size_t directories = count_directories(path);
+  size_t pointers = entries + 2 + directories + 1;
+  size_t text = strlen(path) + directories * (strlen(name) + 2);
+  char *chars;
+  image->size = pointers * sizeof(char *) + text + sizeof VARIABLE + NUMBER_MAX;
+  image->block = mproc_alloc(a, image->size);
+  if (image->block == NULL)
+    return MPROC_NOMEM;
+  image->envp = (char **)image->block;
+  image->paths = image->envp + entries + 2;
+  chars = (char *)(image->paths + directories + 1);
+  fill_paths(image->paths, chars, path, name);
+  fill_environment(image->envp, chars + text, envp, entries, channel);
+  return MPROC_OK;
+}
+
+void mproc_posix_image_free(const mproc_allocator *a,
+                            mproc_posix_image *image) {
+  mproc_free(a, image->block, image->size);
+  image->block = NULL;
+}

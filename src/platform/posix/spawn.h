@@ -1,0 +1,53 @@
+/*
+** spawn.h: what the files share that start a process: spawn.c, program.c and
+** child.c, and sentinel.c.
+*/
+#ifndef MPROC_POSIX_SPAWN_H
+#define MPROC_POSIX_SPAWN_H
+
+#include "platform/posix/posix.h"
+
+#include <signal.h>
+
+#define MPROC_POSIX_PARENT "MULTIPROCESSING_CONNECTION_FD"
+
+/* What is made of a program before fork(2), after which nothing can be. */
+typedef struct mproc_posix_image {
+  char **paths; /* of the program, to be tried in this order; ends with NULL */
+  char **envp;  /* ends with NULL */
+  void *block;  /* that holds both */
+  size_t size;
+} mproc_posix_image;
+
+/* program.c. Into '*image', for 'channel'; OK or NOMEM. */
+mproc_status mproc_posix_image_make(const mproc_allocator *a,
+                                    const mproc_program *what, int channel,
+                                    mproc_posix_image *image);
+void mproc_posix_image_free(const mproc_allocator *a, mproc_posix_image *image);
+
+/* What the child tells the parent of its failure. */
+typedef struct mproc_posix_report {
+  int os_errno;
+  mproc_spawn_step failed;
+} mproc_posix_report;
+
+/* All that the child needs; descriptors are above 2 and close-on-exec. */
+typedef struct mproc_posix_start {
+  const mproc_program *what;
+  const mproc_posix_image *image;
+  int channel;
+  int lifeline;  /* another descriptor to pass; -1: none */
+  int report;    /* where a mproc_posix_report goes */
+  sigset_t mask; /* the program's; all signals are blocked now */
+} mproc_posix_start;
+
+/*
+** child.c. Runs in the child of fork(2), to its end or that of the program. It
+** does only what signal-safety(7) allows.
+*/
+_Noreturn void mproc_posix_run(const mproc_posix_start *s);
+
+/* sentinel.c. pidfd_open(2); ENOSYS where there is none. */
+int mproc_posix_pidfd(pid_t pid);
+
+#endif
