@@ -74,6 +74,9 @@ local CALLS = {
   {"detach", "socket"},
   {"flush", "socket"},
   {"handshake"},
+  {"join"},
+  {"join_by_close"},
+  {"join_by_end_of_scope"},
   {"messages", "socket"},
   {"poll", "socket"},
   {"ready", "socket"},
@@ -196,6 +199,16 @@ describe("after an interrupt that was caught", function()
       local client <close> = assert(connection.Client(path, {authkey = "key"}))
       assert(client:send_bytes("hello"))
       assert.equal("hello", child:line())
+      assert.equal(0, child:wait())
+    end)
+
+    it(also "a process can be joined again", function()
+      local child <close> = start(thread, "go_on_joining", {stderr = "stdout"})
+      interrupt(child)
+      local said = child:line()
+      assert.truthy(said:find("caught true .*interrupted!"), said)
+      assert.equal("true", child:line())
+      assert.equal("3", child:line())
       assert.equal(0, child:wait())
     end)
 

@@ -5,6 +5,7 @@
 local connection = require "multiprocessing.connection"
 local sys = require "sys"
 local helpers = require "helpers"
+local processes = require "processes"
 
 local CHILD = "spec/fixtures/leak_child.lua"
 local ROUNDS = helpers.slow and 200 or 2000
@@ -114,6 +115,17 @@ describe("an object that is abandoned", function()
     end, ROUNDS / 10)
   end)
 
+  it("gives its descriptors back: Process", function()
+    local pids = {}
+    keeps_descriptors(function(i)
+      pids[i] = assert(connection.spawn {"true"}).pid
+    end, ROUNDS / 20, function()
+      for _, pid in ipairs(pids) do
+        processes.await_gone(pid, collectgarbage)
+      end
+    end)
+  end)
+
   it("gives its memory back: Buffer, held message, half a message", function()
     local function round()
       local a, b = assert(connection.Pipe())
@@ -160,6 +172,44 @@ describe("what goes wrong in the middle", function()
         retry = true, timeout = 0,
       }))
     end)
+  end)
+
+  it("leaves no descriptor: spawn", function()
+    keeps_descriptors(function()
+      fails("FileNotFoundError", connection.spawn {"/no/such/program"})
+      fails("FileNotFoundError", connection.spawn({"true"}, {cwd = "/no/such"}))
+      fails("OSError", connection.spawn({"true"}, {stdin = 0x7ffffffe}))
+      assert.error(function() connection.spawn {} end)
+      assert.error(function() connection.spawn({"true"}, {env = {1}}) end)
+      fails("ProcessLookupError", connection.parent())
+    end, ROUNDS / 20)
+  end)
+
+  it("leaves no descriptor: spawn without room for all of them", function()
+    collect()
+    local before = helpers.nfds()
+    local limit = assert(sys.setrlimit_nofile(-1))
+    local _ <close> = setmetatable({}, {__close = function()
+      sys.setrlimit_nofile(limit)
+    end})
+    local first = assert(sys.dup(0)) -- the lowest that is free
+    sys.close(first)
+    local failures, process = 0, nil
+    repeat
+      local err
+      sys.setrlimit_nofile(first + failures)
+      process, err = connection.spawn(processes.idle)
+      sys.setrlimit_nofile(-1)
+      if not process then
+        assert.equal("EMFILE", err.code, tostring(err))
+        failures = failures + 1
+        assert.equal(before, helpers.nfds())
+      end
+    until process
+    assert.truthy(failures >= 4, failures) -- two pairs, at least
+    process:close()
+    assert.equal(before, helpers.nfds())
+    assert.equal("ECHILD", select(2, sys.waitpid(-1, true)))
   end)
 
   it("leaves no descriptor: misuse", function()

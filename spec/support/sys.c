@@ -17,6 +17,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -804,6 +805,17 @@ static int sys_alarms(lua_State *L) {
   return 1;
 }
 
+/* ignore(signal [, false]): from now on, also in programs that are started; or
+** its default action again */
+static int sys_ignore(lua_State *L) {
+  bool ignore = lua_isnoneornil(L, 2) || lua_toboolean(L, 2);
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  sigemptyset(&action.sa_mask);
+  action.sa_handler = ignore ? SIG_IGN : SIG_DFL;
+  return push_outcome(L, sigaction(check_int(L, 1), &action, NULL));
+}
+
 /* Sets the soft limit, -1 for none; returns what it was. */
 static int swap_limit(lua_State *L, int resource) {
   struct rlimit limit;
@@ -841,6 +853,7 @@ static const luaL_Reg functions[] = {
     {"getpid", sys_getpid},
     {"getppid", sys_getppid},
     {"getuid", sys_getuid},
+    {"ignore", sys_ignore},
     {"inet_connect", sys_inet_connect},
     {"inet_listen", sys_inet_listen},
     {"is_cloexec", sys_is_cloexec},
@@ -881,9 +894,9 @@ static const struct {
   const char *name;
   int value;
 } signals[] = {
-    {"SIGALRM", SIGALRM}, {"SIGCONT", SIGCONT}, {"SIGINT", SIGINT},
-    {"SIGKILL", SIGKILL}, {"SIGPIPE", SIGPIPE}, {"SIGSTOP", SIGSTOP},
-    {"SIGTERM", SIGTERM}, {"SIGUSR1", SIGUSR1},
+    {"SIGALRM", SIGALRM}, {"SIGCHLD", SIGCHLD}, {"SIGCONT", SIGCONT},
+    {"SIGINT", SIGINT},   {"SIGKILL", SIGKILL}, {"SIGPIPE", SIGPIPE},
+    {"SIGSTOP", SIGSTOP}, {"SIGTERM", SIGTERM}, {"SIGUSR1", SIGUSR1},
 };
 
 int luaopen_sys(lua_State *L);

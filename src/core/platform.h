@@ -258,8 +258,7 @@ typedef struct mproc_child {
   mproc_handle sentinel; /* the caller's; readable once it has ended */
   bool is_pidfd;         /* it tells of the end of this process exactly. If not:
                             the end of a pipe which the child's descendants may
-                            keep open, and which closes shortly before
-                            mproc_os_reap knows of the end */
+                            keep open, and which the child may close itself */
 } mproc_child;
 
 /*

@@ -29,28 +29,28 @@ static _Noreturn void fail(const mproc_posix_start *s,
   _exit(put == (ssize_t)sizeof r ? 127 : 126);
 }
 
-/* ---- descriptors 0, 1 and 2 ---- */
+/* ---- descriptors 0 to 3 ---- */
 
-/* A descriptor above 2 that is the same as 'fd'; -1: errno tells. */
-static int above_stdio(int fd) {
-  return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+/* A descriptor above these that is the same as 'fd'; -1: errno tells. */
+static int above(int fd) {
+  return fcntl(fd, F_DUPFD_CLOEXEC, MPROC_POSIX_CHANNEL + 1);
 }
 
 /*
 ** What is to become descriptor 'target', where no other target overwrites it:
-** itself, or one above 2. -1: errno tells.
+** itself, or one above them. -1: errno tells.
 */
 static int source_for(int target, mproc_handle wanted) {
   int fd = (int)wanted;
   if (wanted == MPROC_NULL_DEVICE) {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null < 0 || null > 2)
+    if (null < 0 || null > MPROC_POSIX_CHANNEL)
       return null;
-    fd = above_stdio(null);
+    fd = above(null);
     close(null);
     return fd;
   }
-  return fd > 2 || fd == target ? fd : above_stdio(fd);
+  return fd > MPROC_POSIX_CHANNEL || fd == target ? fd : above(fd);
 }
 
 static int place(int source, int target) {
@@ -59,19 +59,25 @@ static int place(int source, int target) {
   return dup2(source, target);
 }
 
-static void pass_stdio(const mproc_posix_start *s) {
-  const mproc_handle *wanted = s->what->stdio;
-  int source[3];
-  for (int i = 0; i < 3; i++) {
-    if (wanted[i] == MPROC_INHERIT)
-      continue;
-    source[i] = source_for(i, wanted[i]);
+/* What to say of a failure with that descriptor. */
+static mproc_spawn_step step_of(int target) {
+  return target < 3 ? MPROC_SPAWN_STDIO : MPROC_SPAWN_PROCESS;
+}
+
+static void pass_first(const mproc_posix_start *s) {
+  const mproc_handle *stdio = s->what->stdio;
+  const mproc_handle wanted[] = {stdio[0], stdio[1], stdio[2], s->channel};
+  int source[MPROC_POSIX_CHANNEL + 1];
+  for (int i = 0; i <= MPROC_POSIX_CHANNEL; i++) {
+    source[i] = i; /* inherited as it is, or not if it is close-on-exec */
+    if (wanted[i] != MPROC_INHERIT)
+      source[i] = source_for(i, wanted[i]);
     if (source[i] < 0)
-      fail(s, MPROC_SPAWN_STDIO);
+      fail(s, step_of(i));
   }
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i <= MPROC_POSIX_CHANNEL; i++) {
     if (wanted[i] != MPROC_INHERIT && place(source[i], i) < 0)
-      fail(s, MPROC_SPAWN_STDIO);
+      fail(s, step_of(i));
   }
 }
 
@@ -88,7 +94,7 @@ static void mark_each(void) {
   long max = sysconf(_SC_OPEN_MAX);
   if (max < 0 || max > INT_MAX)
     max = INT_MAX;
-  for (int fd = 3; fd < (int)max; fd++)
+  for (int fd = MPROC_POSIX_CHANNEL + 1; fd < (int)max; fd++)
     set_cloexec(fd);
 }
 
@@ -97,6 +103,7 @@ static void mark_each(void) {
 
 /* Linux 5.11; glibc's header may be older than the kernel. */
 #define CLOEXEC_ONLY 4u /* CLOSE_RANGE_CLOEXEC */
+#define FIRST_OTHER ((unsigned)MPROC_POSIX_CHANNEL + 1)
 
 /* getdents64(2) */
 typedef struct Entry {
@@ -111,7 +118,7 @@ static void mark_entry(const Entry *e) {
   int fd = 0;
   for (const char *p = e->name; *p >= '0' && *p <= '9'; p++)
     fd = fd * 10 + (*p - '0');
-  if (fd > 2)
+  if (fd > MPROC_POSIX_CHANNEL)
     set_cloexec(fd);
 }
 
@@ -138,7 +145,8 @@ static bool mark_listed(void) {
 }
 
 static void mark_all(void) {
-  if (syscall(SYS_close_range, 3u, ~0u, CLOEXEC_ONLY) != 0 && !mark_listed())
+  if (syscall(SYS_close_range, FIRST_OTHER, ~0u, CLOEXEC_ONLY) != 0 &&
+      !mark_listed())
     mark_each();
 }
 
@@ -151,10 +159,9 @@ static void mark_all(void) {
 #endif
 
 /* Marked and not closed: 'report' must last until the program runs. */
-static void pass_descriptors(const mproc_posix_start *s) {
+static void keep_others(const mproc_posix_start *s) {
   mark_all();
-  if (fcntl(s->channel, F_SETFD, 0) < 0 ||
-      (s->lifeline >= 0 && fcntl(s->lifeline, F_SETFD, 0) < 0))
+  if (s->lifeline >= 0 && fcntl(s->lifeline, F_SETFD, 0) < 0)
     fail(s, MPROC_SPAWN_PROCESS);
 }
 
@@ -198,10 +205,10 @@ static void execute(const mproc_posix_start *s) {
 }
 
 _Noreturn void mproc_posix_run(const mproc_posix_start *s) {
-  pass_stdio(s);
+  pass_first(s);
   if (s->what->cwd != NULL && chdir(s->what->cwd) != 0)
     fail(s, MPROC_SPAWN_CWD);
-  pass_descriptors(s);
+  keep_others(s);
   reset_signals(s);
   execute(s);
   fail(s, MPROC_SPAWN_PROGRAM);

@@ -5,13 +5,16 @@
 */
 #include "platform/posix/spawn.h"
 
-#include <stdio.h>
 #include <string.h>
 
 extern char **environ;
 
 #define VARIABLE MPROC_POSIX_PARENT "="
-#define NUMBER_MAX 12 /* of characters of an int */
+
+/* "MULTIPROCESSING_CONNECTION_FD=3" */
+#define QUOTE_(x) #x
+#define QUOTE(x) QUOTE_(x)
+#define SETTING VARIABLE QUOTE(MPROC_POSIX_CHANNEL)
 
 /* Where programs are without a PATH (CPython, os.defpath). */
 static const char default_path[] = "/bin:/usr/bin";
@@ -64,20 +67,18 @@ static void fill_paths(char **paths, char *out, const char *path,
 }
 
 /* All but ours of at most 'n' entries (another thread may add some), and then
-   ours, which is written to 'out'. */
-static void fill_environment(char **envp, char *out, char *const *from,
-                             size_t n, int channel) {
+   ours. */
+static void fill_environment(char **envp, char *const *from, size_t n) {
   for (size_t i = 0; i < n && from[i] != NULL; i++) {
     if (!has_name(from[i], VARIABLE, sizeof VARIABLE - 1))
       *envp++ = from[i];
   }
-  snprintf(out, sizeof VARIABLE + NUMBER_MAX, VARIABLE "%d", channel);
-  *envp++ = out;
+  *envp++ = (char *)SETTING; /* as execve(2) has it, which changes nothing */
   *envp = NULL;
 }
 
 mproc_status mproc_posix_image_make(const mproc_allocator *a,
-                                    const mproc_program *what, int channel,
+                                    const mproc_program *what,
                                     mproc_posix_image *image) {
   const char *name = what->argv[0];
   char *const *envp = what->envp != NULL ? what->envp : environ;
@@ -88,16 +89,15 @@ mproc_status mproc_posix_image_make(const mproc_allocator *a,
   size_t directories = count_directories(path);
   size_t pointers = entries + 2 + directories + 1;
   size_t text = strlen(path) + directories * (strlen(name) + 2);
-  char *chars;
-  image->size = pointers * sizeof(char *) + text + sizeof VARIABLE + NUMBER_MAX;
+  image->size = pointers * sizeof(char *) + text;
   image->block = mproc_alloc(a, image->size);
   if (image->block == NULL)
     return MPROC_NOMEM;
   image->envp = (char **)image->block;
   image->paths = image->envp + entries + 2;
-  chars = (char *)(image->paths + directories + 1);
-  fill_paths(image->paths, chars, path, name);
-  fill_environment(image->envp, chars + text, envp, entries, channel);
+  fill_paths(image->paths, (char *)(image->paths + directories + 1), path,
+             name);
+  fill_environment(image->envp, envp, entries);
   return MPROC_OK;
 }
 

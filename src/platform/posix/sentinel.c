@@ -11,12 +11,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define MOMENTS 10 /* milliseconds; see reap_pid */
+
 /* The exit code of a status of waitpid(2). */
 static int code_of(int status) {
   return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static mproc_status reap_pid(const mproc_child *child, int *exitcode) {
+static mproc_status wait_pid(const mproc_child *child, int *exitcode) {
   int status = 0;
   pid_t pid;
   do {
@@ -30,6 +32,28 @@ static mproc_status reap_pid(const mproc_child *child, int *exitcode) {
     return MPROC_AGAIN;
   *exitcode = code_of(status);
   return MPROC_OK;
+}
+
+/* Whether it is the end of a pipe, and all others have closed theirs. */
+static bool is_hung_up(mproc_handle sentinel) {
+  struct pollfd item;
+  item.fd = (int)sentinel;
+  item.events = 0;
+  item.revents = 0;
+  return poll(&item, 1, 0) > 0 && (item.revents & POLLHUP) != 0;
+}
+
+/* A process closes its descriptors shortly before it is a zombie: who has seen
+   the sentinel wants its exit code. */
+static mproc_status reap_pid(const mproc_child *child, int *exitcode) {
+  mproc_status st = wait_pid(child, exitcode);
+  for (int i = 0; i < MOMENTS && st == MPROC_AGAIN; i++) {
+    if (child->is_pidfd || !is_hung_up(child->sentinel))
+      break;
+    poll(NULL, 0, 1);
+    st = wait_pid(child, exitcode);
+  }
+  return st;
 }
 
 #if defined SYS_pidfd_open && defined SYS_pidfd_send_signal && \

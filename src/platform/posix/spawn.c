@@ -14,7 +14,6 @@
 typedef struct Ends {
   int report[2];   /* the child's failure: read, write */
   int lifeline[2]; /* a sentinel without pidfd: read, write */
-  int channel;     /* a copy above 2, where the caller's is not */
 } Ends;
 
 static void close_end(int *fd) {
@@ -28,15 +27,14 @@ static void close_ends(Ends *e) {
   close_end(&e->report[1]);
   close_end(&e->lifeline[0]);
   close_end(&e->lifeline[1]);
-  close_end(&e->channel);
 }
 
-/* Moves it above 2, where nothing overwrites it in the child. False: errno. */
+/* Moves it to where nothing overwrites it in the child. False: errno tells. */
 static bool move_up(int *fd) {
   int low = *fd, saved;
-  if (low > 2)
+  if (low > MPROC_POSIX_CHANNEL)
     return true;
-  *fd = fcntl(low, F_DUPFD_CLOEXEC, 3);
+  *fd = fcntl(low, F_DUPFD_CLOEXEC, MPROC_POSIX_CHANNEL + 1);
   saved = errno;
   close(low);
   errno = saved;
@@ -59,13 +57,8 @@ static bool has_pidfd(void) {
 }
 
 /* Errno tells of false; close_ends is due in any case. */
-static bool open_ends(Ends *e, mproc_handle channel) {
-  if (!open_pipe(e->report) || (!has_pidfd() && !open_pipe(e->lifeline)))
-    return false;
-  if (channel > 2)
-    return true;
-  e->channel = fcntl((int)channel, F_DUPFD_CLOEXEC, 3);
-  return e->channel >= 0;
+static bool open_ends(Ends *e) {
+  return open_pipe(e->report) && (has_pidfd() || open_pipe(e->lifeline));
 }
 
 /* fork(2), with all signals blocked: no handler runs in the child. */
@@ -159,22 +152,22 @@ static mproc_status start(mproc_posix_start *s, Ends *e, mproc_child *child,
 mproc_status mproc_os_spawn(const mproc_allocator *a, const mproc_program *what,
                             mproc_handle channel, mproc_child *child,
                             mproc_spawn_step *failed) {
-  Ends e = {{-1, -1}, {-1, -1}, -1};
+  Ends e = {{-1, -1}, {-1, -1}};
   mproc_posix_image image;
   mproc_posix_start s;
   mproc_status st = MPROC_OK;
   *failed = MPROC_SPAWN_PROCESS;
-  if (!open_ends(&e, channel)) {
+  if (!open_ends(&e)) {
     int saved = errno;
     st = mproc_status_system(saved);
   }
   s.what = what;
   s.image = &image;
-  s.channel = e.channel >= 0 ? e.channel : (int)channel;
+  s.channel = (int)channel;
   s.lifeline = e.lifeline[1];
   s.report = e.report[1];
   if (st == MPROC_OK)
-    st = mproc_posix_image_make(a, what, s.channel, &image);
+    st = mproc_posix_image_make(a, what, &image);
   if (st == MPROC_OK) {
     st = start(&s, &e, child, failed);
     mproc_posix_image_free(a, &image);

@@ -11,6 +11,10 @@
 
 #define MPROC_POSIX_PARENT "MULTIPROCESSING_CONNECTION_FD"
 
+/* The descriptor that a program has its connection as: the first that is free,
+   and a single digit, which is all that dash(1) can redirect. */
+#define MPROC_POSIX_CHANNEL 3
+
 /* What is made of a program before fork(2), after which nothing can be. */
 typedef struct mproc_posix_image {
   char **paths; /* of the program, to be tried in this order; ends with NULL */
@@ -19,9 +23,9 @@ typedef struct mproc_posix_image {
   size_t size;
 } mproc_posix_image;
 
-/* program.c. Into '*image', for 'channel'; OK or NOMEM. */
+/* program.c. Into '*image'; OK or NOMEM. */
 mproc_status mproc_posix_image_make(const mproc_allocator *a,
-                                    const mproc_program *what, int channel,
+                                    const mproc_program *what,
                                     mproc_posix_image *image);
 void mproc_posix_image_free(const mproc_allocator *a, mproc_posix_image *image);
 
@@ -31,13 +35,13 @@ typedef struct mproc_posix_report {
   mproc_spawn_step failed;
 } mproc_posix_report;
 
-/* All that the child needs; descriptors are above 2 and close-on-exec. */
+/* All that the child needs; its descriptors are close-on-exec. */
 typedef struct mproc_posix_start {
   const mproc_program *what;
   const mproc_posix_image *image;
-  int channel;
-  int lifeline;  /* another descriptor to pass; -1: none */
-  int report;    /* where a mproc_posix_report goes */
+  int channel;   /* to become MPROC_POSIX_CHANNEL */
+  int lifeline;  /* above that, to be passed; -1: none */
+  int report;    /* above that; where a mproc_posix_report goes */
   sigset_t mask; /* the program's; all signals are blocked now */
 } mproc_posix_start;
 
