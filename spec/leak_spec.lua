@@ -198,7 +198,7 @@ describe("what goes wrong in the middle", function()
     repeat
       local err
       sys.setrlimit_nofile(first + failures)
-      process, err = connection.spawn(processes.idle)
+      process, err = connection.spawn(processes.idle, {stderr = "null"})
       sys.setrlimit_nofile(-1)
       if not process then
         assert.equal("EMFILE", err.code, tostring(err))
