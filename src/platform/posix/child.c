@@ -1,7 +1,8 @@
 /*
-** child.c: what a child of fork(2) does until it is another program. Other
-** threads of the parent may have held any lock at the fork, so only calls that
-** signal-safety(7) lists are made here, and nothing is allocated.
+** child.c: what a child does until it is another program. Other threads of the
+** parent may have held any lock at the fork(2), and after vfork(2) this is the
+** parent's memory: so only calls that signal-safety(7) lists are made here,
+** nothing is allocated, and nothing is written but locals.
 */
 #include "platform/posix/spawn.h"
 

@@ -61,14 +61,26 @@ static bool open_ends(Ends *e) {
   return open_pipe(e->report) && (has_pidfd() || open_pipe(e->lifeline));
 }
 
-/* fork(2), with all signals blocked: no handler runs in the child. */
+/*
+** Linux's vfork(2) copies no page tables, which takes long where the parent is
+** large. The child has the parent's memory while this thread stands still; what
+** it does with it, child.c, is less than that allows: it calls, and never comes
+** back to here.
+*/
+#if defined __linux__ && !defined MPROC_POSIX_FALLBACKS
+#define FORK vfork
+#else
+#define FORK fork
+#endif
+
+/* A fork, with all signals blocked: no handler runs in the child. */
 static pid_t fork_quietly(mproc_posix_start *s) {
   sigset_t all;
   pid_t pid;
   int saved;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &s->mask);
-  pid = fork();
+  pid = FORK();
   saved = errno;
   if (pid == 0)
     mproc_posix_run(s);

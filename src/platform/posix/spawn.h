@@ -15,7 +15,7 @@
    and a single digit, which is all that dash(1) can redirect. */
 #define MPROC_POSIX_CHANNEL 3
 
-/* What is made of a program before fork(2), after which nothing can be. */
+/* What is made of a program before the fork, after which nothing can be. */
 typedef struct mproc_posix_image {
   char **paths; /* of the program, to be tried in this order; ends with NULL */
   char **envp;  /* ends with NULL */
@@ -46,7 +46,7 @@ typedef struct mproc_posix_start {
 } mproc_posix_start;
 
 /*
-** child.c. Runs in the child of fork(2), to its end or that of the program. It
+** child.c. Runs in the child, to its end or that of the program. It
 ** does only what signal-safety(7) allows.
 */
 _Noreturn void mproc_posix_run(const mproc_posix_start *s);
