@@ -102,17 +102,29 @@ describe("examples/echo_server.lua", function()
 end)
 
 describe("examples/fan_in.lua", function()
-  it("prints each message of each writer, those of one in their order", function()
-    local child <close> = helpers.lua("examples/fan_in.lua")
-    local code, said = child:wait()
+  it("prints each message of each child, those of one in their order", function()
+    local program <close> = helpers.lua("examples/fan_in.lua")
+    local code, said = program:wait()
     assert.equal(0, code)
     local seen, count = {}, 0
-    for writer, number in said:gmatch("writer (%d), message (%d)\n") do
-      assert.equal((seen[writer] or 0) + 1, tonumber(number))
-      seen[writer] = tonumber(number)
+    for number, name in said:gmatch("%((%d), '(Process%-%d)'%)\n") do
+      assert.equal(seen[name] or 0, tonumber(number))
+      seen[name] = tonumber(number) + 1
       count = count + 1
     end
-    assert.same({["1"] = 3, ["2"] = 3, ["3"] = 3, ["4"] = 3}, seen)
-    assert.equal(12, count)
+    assert.same({["Process-1"] = 10, ["Process-2"] = 10, ["Process-3"] = 10,
+                 ["Process-4"] = 10}, seen)
+    assert.equal(40, count)
   end)
+end)
+
+describe("examples/spawn_python.lua", function()
+  for _, python in ipairs(helpers.pythons()) do
+    it("has work done by Python " .. python.version, function()
+      local program <close> = helpers.lua("examples/spawn_python.lua", python.path)
+      local code, said = program:wait()
+      assert.equal("mean 3, median 2\nmean 5, median 5\nexit code 0\n", said)
+      assert.equal(0, code)
+    end)
+  end
 end)

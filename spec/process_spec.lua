@@ -231,6 +231,31 @@ describe("process:close", function()
     assert.equal(9, process:close())
   end)
 
+  it("does not wait longer for that than it is told to", function()
+    local process, writer = stubborn()
+    process.connection:settimeout(0)
+    assert.is_true(process.connection:send_bytes(LARGE)) -- nobody reads it
+    process.connection:settimeout(nil)
+    fails("TimeoutError", process:close(0.01))
+    writer:close()
+    assert.equal(0, process:close(LIMIT))
+  end)
+
+  it("says what could not be delivered", function()
+    local process = spawn(processes.lua [[
+      parent:recv_bytes()
+      os.exit(0)]])
+    process.connection:settimeout(0)
+    assert.is_true(process.connection:send_bytes("go"))
+    assert.is_true(process.connection:send_bytes(LARGE))
+    process.connection:settimeout(LIMIT)
+    local _, err = process:close()
+    assert.is_truthy(err.name == "BrokenPipeError" or
+                     err.name == "ConnectionResetError", err.name)
+    assert.equal(0, process.exitcode)
+    assert.equal(0, process:close())
+  end)
+
   it("times out, and can be repeated", function()
     local process, writer = stubborn()
     fails("TimeoutError", process:close(0))

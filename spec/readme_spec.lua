@@ -401,6 +401,7 @@ local PROPERTIES = {
   conn = {"closed", "peer", "readable", "writable"},
   client = {"address"},
   listener = {"address", "closed", "last_accepted"},
+  process = {"closed", "connection", "exitcode", "pid", "sentinel"},
 }
 
 -- Methods whose rows in the tables are those of Connection.
@@ -466,9 +467,12 @@ describe("README.md and types/", function()
   it("name every method", function()
     local objects = {
       conn = methods_of("Connection"), listener = methods_of("Listener"),
-      client = methods_of("Client", "Connection"),
+      client = methods_of("Client", "Connection"), process = methods_of("Process"),
     }
-    local classes = {conn = "Connection", listener = "Listener", client = "Client"}
+    local classes = {
+      conn = "Connection", listener = "Listener", client = "Client",
+      process = "Process",
+    }
     for object, methods in pairs(objects) do
       for _, name in ipairs(methods) do
         assert_has(page, object .. ":" .. name .. "(", "README.md")

@@ -13,9 +13,12 @@ core.methods.Listener.connections = iterators.arrivals
 
 --- process:close([timeout]): closes the connection, which first delivers what it
 -- holds, and joins. Returns the exit code.
----@param timeout number? seconds; nil waits for ever
+---@param timeout number? seconds for each of the two; nil: the connection's, and
+-- for ever
 function core.methods.Process.close(process, timeout)
-  local delivered, err = process.connection:close()
+  local conn = process.connection
+  if timeout and not conn.closed then conn:settimeout(timeout) end
+  local delivered, err = conn:close()
   local code, reason = process:join(timeout)
   if code == nil then return nil, reason end
   core.release(process)

@@ -60,7 +60,6 @@ int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline) {
   lua_Hook before = is_interrupt(main) ? NULL : lua_gethook(main);
   lmp_Wait w = {NULL,        0,     NULL,  {MPROC_NO_HANDLE, 0, 0},
                 MPROC_NEVER, false, false, false};
-  mproc_process_sweep(&lmp_state(L)->ctx);
   for (;;) {
     mproc_status st;
     int results = step(L, &w);
@@ -72,6 +71,7 @@ int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline) {
       continue;
     }
     checkpoint(L, main, before);
+    mproc_process_sweep(&lmp_state(L)->ctx);
     st = wait_once(&w, deadline);
     if (st == MPROC_INTERRUPTED)
       checkpoint(L, main, before);

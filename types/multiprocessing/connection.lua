@@ -36,7 +36,7 @@ local connection = {}
 
 --- What `wait` takes: our own objects, a descriptor, or an object of another
 --- library that has `pollfd`, `fileno` or `getfd` (and may have `dirty`).
----@alias multiprocessing.Waitable multiprocessing.Connection|multiprocessing.Listener|integer|table|userdata
+---@alias multiprocessing.Waitable multiprocessing.Connection|multiprocessing.Listener|multiprocessing.Process|integer|table|userdata
 
 --- What both ends of a handshake insist on.
 ---@class multiprocessing.HandshakeOptions
@@ -85,6 +85,19 @@ local connection = {}
 --- seconds for connecting and handshake together; default: connecting takes as long
 --- as the system lets it, then the handshake at most 20
 ---@field timeout? number
+
+--- What descriptor 0, 1 or 2 of a program is: ours, the null device, a descriptor,
+--- or an object that has one by `fileno` or `getfd`.
+---@alias multiprocessing.Stdio "inherit"|"null"|integer|table|userdata
+
+---@class multiprocessing.SpawnOptions: multiprocessing.ChannelOptions
+---@field cwd? string the directory in which the program starts; default ours
+--- its whole environment, but for MULTIPROCESSING_CONNECTION_FD; default ours. A PATH
+--- in it is where the program is looked for
+---@field env? table<string, string>
+---@field stdin? multiprocessing.Stdio default "inherit"
+---@field stdout? multiprocessing.Stdio default "inherit"
+---@field stderr? multiprocessing.Stdio|"stdout" "stdout": the same as that; default "inherit"
 
 --- Binds and listens. Without an address: a fresh one of the family (default
 --- `default_family`), for AF_UNIX in a new private directory that `close` removes.
@@ -137,6 +150,23 @@ function connection.wait(objects, timeout) end
 ---@param timeout number? for each wait; nil waits for ever
 ---@return fun(): multiprocessing.Waitable?
 function connection.ready(objects, timeout) end
+
+--- Starts a program with a connection to it, which is descriptor 3 there, besides 0,
+--- 1 and 2; its number is in the environment as MULTIPROCESSING_CONNECTION_FD. What
+--- keeps it from starting is the error: FileNotFoundError, PermissionError, …
+---@param argv string[] the first is looked up in PATH, unless it has a slash
+---@param options multiprocessing.SpawnOptions?
+---@return multiprocessing.Process? process
+---@return multiprocessing.Error? err
+function connection.spawn(argv, options) end
+
+--- The connection to the program that has started this one by `spawn`: the same one
+--- each time, until it is closed. ProcessLookupError: there is none, or not any more.
+--- OSError: the environment names what is no inherited socket.
+---@param options multiprocessing.ChannelOptions? count when the connection is made
+---@return multiprocessing.Connection? conn
+---@return multiprocessing.Error? err
+function connection.parent(options) end
 
 --- New bytes that can be changed in place: `size` zeros, or a copy of a string.
 ---@param size integer|string
@@ -343,6 +373,64 @@ function Connection:timeout() end
 ---@return boolean
 ---@nodiscard
 function Connection:dirty() end
+
+--- A program that `spawn` has started. When it is collected the program goes on, and
+--- leaves no zombie when it ends.
+---@class multiprocessing.Process
+---@field closed boolean
+---@field connection multiprocessing.Connection our end
+--- nil while it runs; what it exited with, or the negative number of a signal
+---@field exitcode integer?
+---@field pid integer
+---@field sentinel integer? a descriptor, readable once it has ended; nil when closed
+local Process = {}
+
+--- Waits for its end. TimeoutError: it still runs. ChildProcessError: it has ended,
+--- and somebody else took its exit code, or SIGCHLD is ignored.
+---@param timeout number? nil waits for ever
+---@return integer? exitcode
+---@return multiprocessing.Error? err
+function Process:join(timeout) end
+
+---@return boolean
+function Process:is_alive() end
+
+--- Sends SIGTERM, unless it has ended.
+---@return true? ok
+---@return multiprocessing.Error? err
+function Process:terminate() end
+
+--- Sends SIGKILL, unless it has ended.
+---@return true? ok
+---@return multiprocessing.Error? err
+function Process:kill() end
+
+--- Closes its connection, which first sends what it holds, and joins. May be called
+--- twice. So does a `<close>` variable, which does not wait to send.
+---@param timeout number? nil waits for ever
+---@return integer? exitcode
+---@return multiprocessing.Error? err
+function Process:close(timeout) end
+
+--- Its sentinel. Throws when it is closed.
+---@return integer
+---@nodiscard
+function Process:fileno() end
+
+--- Its sentinel; -1 when it is closed.
+---@return integer
+---@nodiscard
+function Process:getfd() end
+
+--- As `getfd` (cqueues' way).
+---@return integer
+---@nodiscard
+function Process:pollfd() end
+
+--- What to wait for on its sentinel.
+---@return "r"
+---@nodiscard
+function Process:events() end
 
 --- A Connection that was opened from this side.
 ---@class multiprocessing.Client: multiprocessing.Connection

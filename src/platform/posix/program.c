@@ -7,7 +7,12 @@
 
 #include <string.h>
 
+#if defined __APPLE__
+#include <crt_externs.h>
+#define environ (*_NSGetEnviron()) /* environ(7): all that a bundle has */
+#else
 extern char **environ;
+#endif
 
 #define VARIABLE MPROC_POSIX_PARENT "="
 
