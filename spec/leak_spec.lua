@@ -194,9 +194,8 @@ describe("what goes wrong in the middle", function()
     end})
     local first = assert(sys.dup(0)) -- the lowest that is free
     sys.close(first)
-    local failures, process = 0, nil
+    local failures, process, err = 0
     repeat
-      local err
       sys.setrlimit_nofile(first + failures)
       process, err = connection.spawn(processes.idle, {stderr = "null"})
       sys.setrlimit_nofile(-1)

@@ -36,7 +36,13 @@ local connection = {}
 
 --- What `wait` takes: our own objects, a descriptor, or an object of another
 --- library that has `pollfd`, `fileno` or `getfd` (and may have `dirty`).
----@alias multiprocessing.Waitable multiprocessing.Connection|multiprocessing.Listener|multiprocessing.Process|integer|table|userdata
+---@alias multiprocessing.Waitable
+---| multiprocessing.Connection
+---| multiprocessing.Listener
+---| multiprocessing.Process
+---| integer
+---| table
+---| userdata
 
 --- What both ends of a handshake insist on.
 ---@class multiprocessing.HandshakeOptions
