@@ -109,7 +109,8 @@ UNCHOSEN = $(filter-out %/pollset_$(POLLER).c,$(POLLSETS)) \
 CORE_SRC := $(filter-out $(UNCHOSEN),\
   $(wildcard src/core/*.c src/platform/$(PLATFORM)/*.c src/pickle/*.c))
 SRC := $(CORE_SRC) $(wildcard src/binding/*.c)
-LUA_SRC := $(wildcard lua/multiprocessing/*.lua)
+LUA_DIRS = multiprocessing multiprocessing/waiter
+LUA_SRC := $(foreach dir,$(LUA_DIRS),$(wildcard lua/$(dir)/*.lua))
 
 CORE_OBJ = $(CORE_SRC:src/%.c=$(BUILD)/obj/%.o)
 OBJ = $(SRC:src/%.c=$(BUILD)/obj/%.o)
@@ -284,9 +285,11 @@ install: install-module install-library
 # What a script needs; all that LuaRocks asks for.
 install-module: $(MODULE)
 	$(INSTALL) -d "$(DESTDIR)$(INSTALL_CMOD)/multiprocessing" \
-	  "$(DESTDIR)$(INSTALL_LMOD)/multiprocessing"
+	  $(LUA_DIRS:%="$(DESTDIR)$(INSTALL_LMOD)/%")
 	$(INSTALL) -m 755 $(MODULE) "$(DESTDIR)$(INSTALL_CMOD)/multiprocessing"
-	$(INSTALL) -m 644 $(LUA_SRC) "$(DESTDIR)$(INSTALL_LMOD)/multiprocessing"
+	@for file in $(LUA_SRC:lua/%=%); do \
+	  $(INSTALL) -m 644 lua/$$file "$(DESTDIR)$(INSTALL_LMOD)/$$file" || exit; \
+	done
 
 # What a program needs that embeds Lua and links us statically.
 install-library: $(ARCHIVE)
@@ -299,6 +302,7 @@ uninstall:
 	  $(patsubst lua/%,"$(DESTDIR)$(INSTALL_LMOD)/%",$(LUA_SRC)) \
 	  "$(DESTDIR)$(LIBDIR)/libmultiprocessing.a" \
 	  "$(DESTDIR)$(INCLUDEDIR)/multiprocessing.h"
+	-rmdir "$(DESTDIR)$(INSTALL_LMOD)/multiprocessing/waiter"
 	-rmdir "$(DESTDIR)$(INSTALL_CMOD)/multiprocessing" \
 	  "$(DESTDIR)$(INSTALL_LMOD)/multiprocessing"
 

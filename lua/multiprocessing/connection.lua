@@ -23,5 +23,6 @@ return {
   deliver_challenge = challenge.deliver,
   families = core.families,
   ready = iterators.ready,
+  set_waiter = core.set_waiter,
   wait = core.wait,
 }

@@ -14,6 +14,8 @@ static const luaL_Reg functions[] = {
   {"Pipe", lmp_connection_pipe},
   {"address_type", lmp_address_type},
   {"handshake", lmp_handshake_new},
+  {"nonblocking", lmp_nonblocking},
+  {"set_waiter", lmp_set_waiter},
   {"wait", lmp_wait},
   {NULL, NULL},
 };
@@ -27,6 +29,7 @@ static int open_module(lua_State *L) {
   lmp_openerror(L);
   lmp_openaddress(L);
   lmp_openhandshake(L);
+  lmp_openwaiter(L);
   lua_newtable(L);
   lmp_setfunctions(L, functions);
   lmp_openbuffer(L);

@@ -186,6 +186,14 @@ mproc_status mproc_os_read(mproc_handle h, mproc_handle_kind kind, void *out,
 mproc_status mproc_os_write(mproc_handle h, mproc_handle_kind kind,
                             mproc_view a, mproc_view b, size_t *put);
 
+/*
+** Whether what is done with the open file of 'h' elsewhere never blocks
+** (O_NONBLOCK); and says whether it shall. For what another library has changed
+** behind our back: the calls here do without.
+*/
+bool mproc_os_is_nonblocking(mproc_handle h);
+void mproc_os_set_nonblocking(mproc_handle h, bool on);
+
 /* Closes it. Errors are of no use to anyone and not told. */
 void mproc_os_close(mproc_handle h);
 
