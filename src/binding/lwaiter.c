@@ -141,7 +141,9 @@ static void begin(lua_State *L, lmp_Waiting *w) {
     make_set(L, w);
   else if (wait->count == 1)
     w->item = wait->items[0];
-  if (wait->count == 1 && wait->items[0].handle != MPROC_NO_HANDLE)
+  if (w->item.handle == MPROC_NO_HANDLE)
+    w->item.events = MPROC_READ; /* there is only time to wait for */
+  else if (wait->count == 1)
     count_in(L, w);
 }
 
