@@ -150,7 +150,8 @@ describe("A waiter", function()
          function() assert(a:send_bytes("three")) end)
     assert.equal("three", tostring(buffer))
     asks("r", function()
-      for message in b:messages("bytes") do return assert.equal("four", message) end
+      local next_message = b:messages("bytes")
+      assert.equal("four", next_message())
     end, function() assert(a:send_bytes("four")) end)
   end)
 
@@ -196,7 +197,8 @@ describe("A waiter", function()
     end
     asks("r", function() assert(listener:accept(LIMIT)):close() end, join)
     asks("r", function()
-      for conn in listener:connections() do return conn:close() end
+      local next_connection = listener:connections()
+      next_connection():close()
     end, join)
 
     local function accept() assert(listener:accept(LIMIT)):close() end
@@ -231,7 +233,8 @@ describe("A waiter", function()
          function() assert(c:send_bytes("to d")) end)
     assert(b:recv_bytes())
     asks("r", function()
-      for object in connection.ready({b}, LIMIT) do return assert.equal(b, object) end
+      local next_ready = connection.ready({b}, LIMIT)
+      assert.equal(b, next_ready())
     end, function() assert(a:send_bytes("to b")) end)
     asks("r", function() assert.same({}, connection.wait({}, 0.001)) end,
          function() end)
