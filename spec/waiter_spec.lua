@@ -163,8 +163,9 @@ describe("A waiter", function()
     spawn_and_run(function() assert.is_false(b:poll(0.001)) end)
   end)
 
-  it("is asked by send, send_bytes and flush", function()
+  it("is asked by send, send_bytes, send_many and flush", function()
     for name, call in pairs {
+      send_many = function(a) assert(a:send_many({LARGE}, "bytes")) end,
       send = function(a) assert(a:send(LARGE)) end,
       send_bytes = function(a) assert(a:send_bytes(LARGE)) end,
       flush = function(a)
