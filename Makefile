@@ -12,7 +12,8 @@
 #   make clean
 #
 # Options: BUILD=dir; CC=clang; WERROR=1; SANITIZE=1: ASan and UBSan (the specs
-# need gcc's); V=1: show the commands; RUNNER="valgrind -q": what tests run under.
+# need gcc's); V=1: show the commands; RUNNER="valgrind -q": what tests run
+# under; POLLER=poll: what a Poller is built on, instead of epoll or kqueue.
 # CPPFLAGS, CFLAGS and LDFLAGS are added to ours. demo, test and check first have
 # tools/setup look for what they need.
 
@@ -20,6 +21,15 @@ BUILD = build
 PREFIX = /usr/local
 LUA_VERSION = 5.4
 PLATFORM = posix
+
+SYSTEM := $(shell uname -s)
+POLLER_Linux = epoll
+POLLER_Darwin = kqueue
+POLLER_DragonFly = kqueue
+POLLER_FreeBSD = kqueue
+POLLER_NetBSD = kqueue
+POLLER_OpenBSD = kqueue
+POLLER = $(or $(POLLER_$(SYSTEM)),poll)
 
 LIBDIR = $(PREFIX)/lib
 INCLUDEDIR = $(PREFIX)/include
@@ -70,7 +80,7 @@ WARNINGS = -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \
 OPTIMIZE = -O2
 LIBFLAG = -shared
 
-ifeq ($(shell uname -s),Darwin)
+ifeq ($(SYSTEM),Darwin)
   LIBFLAG = -bundle -undefined dynamic_lookup
 endif
 
@@ -92,10 +102,15 @@ LINK = $(CC) $(SANITIZERS) $(LDFLAGS)
 
 # ---- what is built ----
 
-# Without Lua: what C tests link.
-CORE_SRC := $(wildcard src/core/*.c src/platform/$(PLATFORM)/*.c src/pickle/*.c)
+# Without Lua: what C tests link. Of the pollsets, the one that was chosen.
+POLLSETS := $(wildcard src/platform/$(PLATFORM)/pollset_*.c)
+UNCHOSEN = $(filter-out %/pollset_$(POLLER).c,$(POLLSETS)) \
+           $(if $(filter poll,$(POLLER)),%/queue.c)
+CORE_SRC := $(filter-out $(UNCHOSEN),\
+  $(wildcard src/core/*.c src/platform/$(PLATFORM)/*.c src/pickle/*.c))
 SRC := $(CORE_SRC) $(wildcard src/binding/*.c)
-LUA_SRC := $(wildcard lua/multiprocessing/*.lua)
+LUA_DIRS = multiprocessing multiprocessing/waiter
+LUA_SRC := $(foreach dir,$(LUA_DIRS),$(wildcard lua/$(dir)/*.lua))
 
 CORE_OBJ = $(CORE_SRC:src/%.c=$(BUILD)/obj/%.o)
 OBJ = $(SRC:src/%.c=$(BUILD)/obj/%.o)
@@ -152,7 +167,7 @@ $(BUILD)/spec/%_test: spec/c/%_test.c $(CORE_OBJ) $(BUILD)/flags
 # How we compile. Rewritten when that changes, which rebuilds everything; but
 # `sudo make install` takes what is there, whatever its environment says. The
 # compiler is tried first: one message is better than a page of errors.
-$(BUILD)/flags: export HOW = $(COMPILE) : $(LINK) $(LIBFLAG) $(CRYPTO_LIBS)
+$(BUILD)/flags: export HOW = $(COMPILE) : $(LINK) $(LIBFLAG) $(CRYPTO_LIBS) : $(POLLER)
 $(BUILD)/flags: $(if $(filter install% uninstall,$(MAKECMDGOALS)),,FORCE)
 	@[ "$$HOW" != "$$(cat $@ 2>/dev/null)" ] || exit 0; \
 	said=$$(printf '%s\n' '#include <lauxlib.h>' '#include <openssl/evp.h>' \
@@ -270,9 +285,11 @@ install: install-module install-library
 # What a script needs; all that LuaRocks asks for.
 install-module: $(MODULE)
 	$(INSTALL) -d "$(DESTDIR)$(INSTALL_CMOD)/multiprocessing" \
-	  "$(DESTDIR)$(INSTALL_LMOD)/multiprocessing"
+	  $(LUA_DIRS:%="$(DESTDIR)$(INSTALL_LMOD)/%")
 	$(INSTALL) -m 755 $(MODULE) "$(DESTDIR)$(INSTALL_CMOD)/multiprocessing"
-	$(INSTALL) -m 644 $(LUA_SRC) "$(DESTDIR)$(INSTALL_LMOD)/multiprocessing"
+	@for file in $(LUA_SRC:lua/%=%); do \
+	  $(INSTALL) -m 644 lua/$$file "$(DESTDIR)$(INSTALL_LMOD)/$$file" || exit; \
+	done
 
 # What a program needs that embeds Lua and links us statically.
 install-library: $(ARCHIVE)
@@ -285,6 +302,7 @@ uninstall:
 	  $(patsubst lua/%,"$(DESTDIR)$(INSTALL_LMOD)/%",$(LUA_SRC)) \
 	  "$(DESTDIR)$(LIBDIR)/libmultiprocessing.a" \
 	  "$(DESTDIR)$(INCLUDEDIR)/multiprocessing.h"
+	-rmdir "$(DESTDIR)$(INSTALL_LMOD)/multiprocessing/waiter"
 	-rmdir "$(DESTDIR)$(INSTALL_CMOD)/multiprocessing" \
 	  "$(DESTDIR)$(INSTALL_LMOD)/multiprocessing"
 

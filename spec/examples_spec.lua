@@ -101,6 +101,36 @@ describe("examples/echo_server.lua", function()
   end)
 end)
 
+for _, name in ipairs {"echo_cqueues.lua", "echo_luv.lua"} do
+  describe("examples/" .. name, function()
+    it("echoes for many clients at once", function()
+      local dir <close> = helpers.tmpdir()
+      local path = dir:join("socket")
+      local server <close> = helpers.lua("examples/" .. name, path,
+                                         {stderr = "stdout"})
+      assert.equal("listening at " .. path, server:line())
+      local silent <close> = helpers.raw_client(path)
+      local clients = {}
+      for i = 1, 5 do
+        clients[i] = assert(connection.Client(path, {authkey = KEY, timeout = LIMIT}))
+        clients[i]:settimeout(LIMIT)
+      end
+      for i = 5, 1, -1 do
+        assert(clients[i]:send_bytes("from " .. i))
+        assert.equal("from " .. i, clients[i]:recv_bytes())
+        clients[i]:close()
+      end
+      local python <close> =
+        helpers.python(any_python(), "examples/echo_client.py", path)
+      python:write("hello\n")
+      assert.equal("hello", python:line())
+      assert.equal(0, (python:wait()))
+      assert.is_nil(server.exitcode)
+      assert.is_true(silent:poll("r", LIMIT))
+    end)
+  end)
+end
+
 describe("examples/fan_in.lua", function()
   it("prints each message of each child, those of one in their order", function()
     local program <close> = helpers.lua("examples/fan_in.lua")

@@ -84,6 +84,7 @@ local CALLS = {
   {"recv_bytes_into", "socket"},
   {"recv_bytes_with_hook", "socket"},
   {"recv_bytes_with_timeout", "socket"},
+  {"recv_bytes_with_waiter", "socket"},
   {"send_bytes", "socket"},
   {"send_bytes_to_pipe", "pipe"},
   {"sleep"},

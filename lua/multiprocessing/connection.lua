@@ -40,5 +40,6 @@ return {
   parent = core.parent,
   ready = iterators.ready,
   spawn = core.spawn,
+  set_waiter = core.set_waiter,
   wait = core.wait,
 }

@@ -51,31 +51,67 @@ static mproc_status wait_once(lmp_Wait *w, mproc_time deadline) {
   deadline = mproc_deadline_min(deadline, w->wake);
   st = mproc_os_poll(w->items, w->count, deadline, w->scratch);
   w->polled = st == MPROC_OK;
+  w->woken = false;
   w->waited = true;
   return st;
 }
 
-int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline) {
+static int resume(lua_State *L, int status, lua_KContext waiting);
+
+/* [-0, +0, e] Has the waiter wait, which may yield; false: it declined. */
+static bool ask(lua_State *L, lmp_Operation *op) {
+  int waiting = lmp_pushwaiting(L, op);
+  lua_callk(L, 3, 1, (lua_KContext)waiting, resume);
+  return lmp_popwaiting(L, waiting, op);
+}
+
+/* [-0, +n, e] Goes on; 'block': with a wait for what the last step said. */
+static int run(lua_State *L, lmp_Operation *op, bool block) {
   lua_State *main = main_thread(L);
   lua_Hook before = is_interrupt(main) ? NULL : lua_gethook(main);
-  lmp_Wait w = {NULL,        0,     NULL,  {MPROC_NO_HANDLE, 0, 0},
-                MPROC_NEVER, false, false, false};
   for (;;) {
-    mproc_status st;
-    int results = step(L, &w);
+    int results;
+    if (block) {
+      mproc_status st = wait_once(&op->w, op->deadline);
+      if (st == MPROC_INTERRUPTED)
+        checkpoint(L, main, before);
+      else if (st != MPROC_OK && st != MPROC_AGAIN)
+        return lmp_pushfailure(L, st, "waiting", NULL);
+    }
+    results = op->step(L, &op->w);
     if (results != LMP_AGAIN)
       return results;
-    if (mproc_os_now() >= deadline) {
-      w.polled = false;
-      w.expired = true;
+    block = false;
+    if (mproc_os_now() >= op->deadline) {
+      op->w.polled = false;
+      op->w.expired = true;
       continue;
     }
     checkpoint(L, main, before);
     mproc_process_sweep(&lmp_state(L)->ctx);
-    st = wait_once(&w, deadline);
-    if (st == MPROC_INTERRUPTED)
-      checkpoint(L, main, before);
-    else if (st != MPROC_OK && st != MPROC_AGAIN)
-      return lmp_pushfailure(L, st, "waiting", NULL);
+    block = !lmp_haswaiter(L) || !ask(L, op);
   }
+}
+
+/* What follows 'ask' when the waiter has yielded: of C nothing else is left. */
+static int resume(lua_State *L, int status, lua_KContext waiting) {
+  lmp_Operation op;
+  bool answered = lmp_popwaiting(L, (int)waiting, &op);
+  (void)status;
+  return run(L, &op, !answered);
+}
+
+int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline) {
+  lmp_Operation op = {step,
+                      deadline,
+                      {NULL,
+                       0,
+                       NULL,
+                       {MPROC_NO_HANDLE, 0, 0},
+                       MPROC_NEVER,
+                       false,
+                       false,
+                       false,
+                       false}};
+  return run(L, &op, false);
 }

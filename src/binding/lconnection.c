@@ -16,6 +16,7 @@ lmp_Connection *lmp_newconnection(lua_State *L, const char *type, int nuv) {
   c->core = NULL; /* closed: __gc has nothing to do yet */
   c->timeout = HUGE_VAL;
   c->received = 0;
+  c->waits = 0;
   c->may_read = c->may_write = c->anchored = c->unannounced = false;
   luaL_setmetatable(L, type);
   return c;
@@ -37,8 +38,13 @@ void lmp_releaseheld(lua_State *L, int idx, lmp_Connection *c) {
   }
 }
 
+bool lmp_isbusy(const lmp_Connection *c) {
+  return c->waits > 0 && c->core != NULL && !mproc_connection_is_open(c->core);
+}
+
 mproc_status lmp_stepconnection(lmp_Connection *c) {
-  mproc_status st = mproc_connection_step(c->core);
+  mproc_status st =
+      lmp_isbusy(c) ? MPROC_AGAIN : mproc_connection_step(c->core);
   if (st != MPROC_AGAIN)
     c->unannounced = false;
   return st;
@@ -114,8 +120,16 @@ static int push_failure(lua_State *L, int idx, mproc_status st,
   return lmp_pushfailure(L, st, doing, name);
 }
 
+/* Nanoseconds between two looks at what another coroutine is opening. */
+#define BUSY_PAUSE (MPROC_SECOND / 50)
+
 /* [-0, +0, -] Fills 'w' with what the connection waits for; LMP_AGAIN. */
 static int await(lmp_Wait *w, const lmp_Connection *c, uint8_t events) {
+  if (lmp_isbusy(c)) {
+    w->count = 0;
+    w->wake = mproc_os_now() + BUSY_PAUSE;
+    return LMP_AGAIN;
+  }
   w->items = &w->one;
   w->count = 1;
   mproc_connection_want(c->core, events, &w->one, &w->wake);
@@ -168,8 +182,12 @@ static int unasked(lua_State *L) {
 static mproc_status receive(lua_State *L, lmp_Connection *c, uint64_t max,
                             mproc_view *message) {
   mproc_status st = lmp_stepconnection(c);
-  if (st == MPROC_OK)
+  if (st == MPROC_OK) {
+    mproc_handle h = mproc_connection_handle(c->core);
     st = mproc_connection_recv(c->core, max, message);
+    if (c->waits > 0 && mproc_connection_is_closed(c->core))
+      lmp_cancelwaits(L, h); /* by what the peer sent; others wait for it */
+  }
   lmp_releaseheld(L, 1, c);
   return st;
 }
@@ -314,6 +332,8 @@ static int conn_recv(lua_State *L) {
 static bool is_readable_now(lmp_Wait *w, const lmp_Connection *c) {
   if (!w->polled) {
     await(w, c, MPROC_READ);
+    if (w->count == 0)
+      return false;
     if (mproc_os_poll(w->items, w->count, 0, NULL) != MPROC_OK)
       return false;
   }
@@ -326,7 +346,7 @@ static int poll_step(lua_State *L, lmp_Wait *w) {
   mproc_status st;
   if (!mproc_connection_is_open(c->core))
     w->polled = false; /* what was waited for was the handshake's */
-  st = mproc_connection_ready(c->core, false);
+  st = lmp_isbusy(c) ? MPROC_AGAIN : mproc_connection_ready(c->core, false);
   if (st == MPROC_AGAIN && is_readable_now(w, c))
     st = mproc_connection_ready(c->core, true);
   w->polled = false;
@@ -479,6 +499,20 @@ static int conn_flush(lua_State *L) {
 
 /* ---- closing ---- */
 
+/* What to wait for on behalf of a receive, and of a message that is held. */
+static mproc_pollitem wanted(const lmp_Connection *c, mproc_time *wake) {
+  mproc_pollitem item = {MPROC_NO_HANDLE, 0, 0};
+  mproc_connection_want(c->core, c->may_read ? MPROC_READ : 0, &item, wake);
+  return item;
+}
+
+/* Lets those go on who wait for it in other coroutines. Never raises. */
+static void cancel_waits(lua_State *L, const lmp_Connection *c) {
+  mproc_time wake;
+  if (c->core != NULL)
+    lmp_cancelwaits(L, wanted(c, &wake).handle);
+}
+
 /* Lets go of the core, and of the string it may hold. Never raises. */
 static void close_now(lua_State *L, lmp_Connection *c) {
   mproc_connection *core = c->core;
@@ -498,6 +532,7 @@ static int close_step(lua_State *L, lmp_Wait *w) {
     return await(w, c, MPROC_WRITE);
   if (st != MPROC_OK)
     name = push_name(L, 1, c); /* while it has one */
+  cancel_waits(L, c);
   close_now(L, c);
   if (st != MPROC_OK)
     return lmp_pushfailure(L, st == MPROC_AGAIN ? MPROC_TIMEOUT : st,
@@ -512,7 +547,8 @@ static int conn_close(lua_State *L) {
   return lmp_block(L, close_step, lmp_deadlineof(c));
 }
 
-static int conn_gc(lua_State *L) { /* __gc and __close: never waits or raises */
+/* __gc: never waits or raises. Nobody waits for it any more. */
+static int conn_gc(lua_State *L) {
   lmp_Connection *c = lmp_toconnection(L, 1);
   if (c != NULL && c->core != NULL) {
     if (mproc_connection_holds(c->core))
@@ -522,16 +558,26 @@ static int conn_gc(lua_State *L) { /* __gc and __close: never waits or raises */
   return 0;
 }
 
+/* __close: never waits or raises. */
+static int conn_leave(lua_State *L) {
+  const lmp_Connection *c = lmp_toconnection(L, 1);
+  if (c != NULL)
+    cancel_waits(L, c);
+  return conn_gc(L);
+}
+
 /* Stack: connection. */
 static int detach_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = lmp_checkconnection(L, 1);
   mproc_status st = lmp_stepconnection(c);
-  mproc_connection *core = c->core;
+  mproc_connection *core;
   if (st == MPROC_OK)
     st = lmp_flushheld(L, c);
   if (st != MPROC_OK)
     return lmp_notyet(L, w, st, MPROC_WRITE, "sending to");
-  if (mproc_connection_is_closed(core)) /* by what the peer sent */
+  cancel_waits(L, c);
+  core = lmp_checkconnection(L, 1)->core; /* that ran Lua */
+  if (mproc_connection_is_closed(core))   /* by what the peer sent */
     return push_failure(L, 1, MPROC_BAD_LENGTH, "detaching from");
   if (mproc_connection_buffers(core)) {
     lua_pushnil(L);
@@ -559,13 +605,6 @@ static int conn_settimeout(lua_State *L) {
 }
 
 /* ---- for other event loops ---- */
-
-/* What to wait for on behalf of a receive, and of a message that is held. */
-static mproc_pollitem wanted(const lmp_Connection *c, mproc_time *wake) {
-  mproc_pollitem item = {MPROC_NO_HANDLE, 0, 0};
-  mproc_connection_want(c->core, c->may_read ? MPROC_READ : 0, &item, wake);
-  return item;
-}
 
 static int conn_fileno(lua_State *L) {
   const lmp_Connection *c = lmp_checkconnection(L, 1);
@@ -722,7 +761,7 @@ const luaL_Reg lmp_connection_methods[] = {
 };
 
 const luaL_Reg lmp_connection_metamethods[] = {
-  {"__close", conn_gc},
+  {"__close", conn_leave},
   {"__gc", conn_gc},
   {"__tostring", conn_tostring},
   {NULL, NULL},

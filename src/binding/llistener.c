@@ -120,7 +120,7 @@ static int listener_getfd(lua_State *L) {
   return 1;
 }
 
-static int listener_gc(lua_State *L) { /* __gc and __close: never raises */
+static int listener_gc(lua_State *L) { /* never raises */
   lmp_Listener *l = lmp_tolistener(L, 1);
   if (l != NULL) {
     mproc_listener *core = l->core;
@@ -130,9 +130,16 @@ static int listener_gc(lua_State *L) { /* __gc and __close: never raises */
   return 0;
 }
 
+static int listener_leave(lua_State *L) { /* __close: never raises */
+  const lmp_Listener *l = lmp_tolistener(L, 1);
+  if (l != NULL && l->core != NULL)
+    lmp_cancelwaits(L, mproc_listener_handle(l->core));
+  return listener_gc(L);
+}
+
 static int listener_close(lua_State *L) {
   check_any(L);
-  listener_gc(L);
+  listener_leave(L);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -222,7 +229,7 @@ static const luaL_Reg methods[] = {
 };
 
 static const luaL_Reg metamethods[] = {
-  {"__close", listener_gc},
+  {"__close", listener_leave},
   {"__gc", listener_gc},
   {"__tostring", listener_tostring},
   {NULL, NULL},

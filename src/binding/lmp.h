@@ -30,6 +30,7 @@
 #define LMP_CLIENT "multiprocessing.connection.Client"
 #define LMP_LISTENER "multiprocessing.connection.Listener"
 #define LMP_PROCESS "multiprocessing.connection.Process"
+#define LMP_WAITING "multiprocessing.connection.Waiting"
 
 /* ---- lstate.c: one module in one Lua state ---- */
 
@@ -41,6 +42,7 @@ typedef struct lmp_State {
   const void *listener_mt;
   const void *process_mt;
   const void *canary; /* see lprocess.c; NULL: none */
+  const void *waiting_mt;
   /* the same of lvalue.h's types; the registry has each metatable under the
      address of its place here, and what follows under its own */
   const void *types[LMP_VALUE_TYPES];
@@ -52,6 +54,10 @@ typedef struct lmp_State {
   char
       picklers; /* one idle pickler and unpickler; see lpickle.c, lunpickle.c */
   char unpicklers;
+  char waiter; /* what set_waiter was given, its function, and 'cancel' */
+  char waiter_wait, waiter_cancel;
+  bool has_waiter;
+  struct lmp_Waiting *sets; /* those that wait for more than one handle */
 } lmp_State;
 
 #define LMP_MODULE 1 /* its user value: the module's table */
@@ -208,6 +214,7 @@ typedef struct lmp_Wait {
   mproc_pollitem one; /* for a step that waits for one handle */
   mproc_time wake;    /* try again then, in any case */
   bool polled;        /* in: 'items' have just been found ready */
+  bool woken;         /* in: a waiter has returned: all may be different now */
   bool waited;        /* in: this operation has waited before this step */
   bool expired;       /* in: the time is up; AGAIN is no answer any more */
 } lmp_Wait;
@@ -223,10 +230,60 @@ typedef int (*lmp_Step)(lua_State *L, lmp_Wait *w);
 /*
 ** [-0, +n, e] Tries 'step' until it has results or raises, and waits in
 ** between, until 'deadline'. Ctrl-C in the stock interpreter interrupts it
-** with an error at once. A method ends with 'return lmp_block(...)', so that a
-** later version may yield here instead.
+** with an error at once. A waiter may yield here, and the function that called
+** goes on without it then: so it ends with 'return lmp_block(...)', is called by
+** Lua, and is one that lmp_setfunctions has set.
 */
 int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline);
+
+/* An operation between two steps. */
+typedef struct lmp_Operation {
+  lmp_Step step;
+  mproc_time deadline;
+  lmp_Wait w;
+} lmp_Operation;
+
+/* ---- lwaiter.c: waiting in an event loop of the program ---- */
+
+/* connection.set_waiter */
+int lmp_set_waiter(lua_State *L);
+
+/*
+** core.nonblocking(fd [, on]) -> boolean: whether the descriptor's open file is
+** in non-blocking mode, before it is told to be.
+*/
+int lmp_nonblocking(lua_State *L);
+
+/* [-0, +0, -] Whether there is one. */
+bool lmp_haswaiter(lua_State *L);
+
+/*
+** [-0, +5, m] Pushes a Waiting, with a copy of 'op' in it, the waiter and its
+** three arguments. Returns the place of the Waiting.
+*/
+int lmp_pushwaiting(lua_State *L, const lmp_Operation *op);
+
+/*
+** [-2, +0, -] The waiter has answered, and that is on the top, over the Waiting
+** at 'idx', which is over: gives 'op' back. False: the waiter declined.
+*/
+bool lmp_popwaiting(lua_State *L, int idx, lmp_Operation *op);
+
+/*
+** [-0, +0, -] To be called before 'h' is closed or given away: whoever waits
+** for it in a loop of the program goes on. Runs Lua, and finalizers.
+*/
+void lmp_cancelwaits(lua_State *L, mproc_handle h);
+
+/*
+** [-0, +0, -] What the Waiting at 'idx' waits for; false: it is none. '*until':
+** when it ends in any case (0 once it is over).
+*/
+bool lmp_towaiting(lua_State *L, int idx, mproc_pollitem *item,
+                   mproc_time *until);
+
+/* [-0, +0, m] Makes the type. */
+void lmp_openwaiter(lua_State *L);
 
 /* ---- lconnection.c, ladopt.c, lclient.c: connections ---- */
 
@@ -237,6 +294,7 @@ typedef struct lmp_Connection {
   double timeout;         /* seconds of a blocking call; HUGE_VAL: no limit */
   bool may_read;          /* as it was made; the peer cannot change it */
   bool may_write;
+  unsigned waits;   /* coroutines that wait for its handle in other loops */
   bool anchored;    /* LMP_HELD has a string */
   bool unannounced; /* opened by 'nonblocking', and nobody has asked since how
                        that went: 'wait' reports it */
@@ -278,7 +336,16 @@ mproc_status lmp_flushheld(lua_State *L, lmp_Connection *c);
 /* When a call on it that begins now has taken too long. */
 mproc_time lmp_deadlineof(const lmp_Connection *c);
 
-/* mproc_connection_step; whoever calls a method learns how opening went. */
+/*
+** Whether it is being opened by another coroutine, which waits for its handle:
+** opening may close that, so it is left to that one.
+*/
+bool lmp_isbusy(const lmp_Connection *c);
+
+/*
+** mproc_connection_step, or AGAIN while that is for another coroutine to do;
+** whoever calls a method learns how opening went.
+*/
 mproc_status lmp_stepconnection(lmp_Connection *c);
 
 /* [-0, +0, -] The Connection or Client at 'idx', or NULL. */

@@ -33,6 +33,8 @@ void lmp_pushstate(lua_State *L) {
   s->ctx.orphans = NULL;
   s->canary = NULL;
   memset(s->types, 0, sizeof s->types);
+  s->has_waiter = false;
+  s->sets = NULL;
   luaL_newmetatable(L, STATE);
   lua_pushcfunction(L, state_gc);
   lua_setfield(L, -2, "__gc");

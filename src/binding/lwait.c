@@ -77,12 +77,21 @@ static bool add_handle(Set *s, lua_Integer h) {
 
 /* Whether a receive would not block; or a client has news of its opening. */
 static bool is_conn_ready(lua_State *L, lmp_Connection *c, bool readable) {
-  mproc_status st = mproc_connection_ready(c->core, readable);
+  mproc_status st =
+      lmp_isbusy(c) ? MPROC_AGAIN : mproc_connection_ready(c->core, readable);
   lmp_releaseheld(L, -1, c);
   if (st == MPROC_NOMEM)
     lmp_pushfailure(L, st, NULL, NULL);
   return st == MPROC_OK ||
          (c->unannounced && mproc_connection_is_open(c->core));
+}
+
+/* What a waiter was asked to wait for, by a scheduler that uses us. */
+static bool add_waiting(Set *s, Entry *e, mproc_pollitem item,
+                        mproc_time until) {
+  e->ready = until <= mproc_os_now();
+  s->wake = mproc_deadline_min(s->wake, until);
+  return e->ready || add_item(s, item);
 }
 
 static bool add_connection(lua_State *L, Set *s, Entry *e, lua_Unsigned i,
@@ -163,6 +172,8 @@ static bool add_foreign(lua_State *L, Set *s, Entry *e, lua_Unsigned i) {
 static bool add_object(lua_State *L, Set *s, Entry *e, lua_Unsigned i) {
   lmp_Connection *c;
   const lmp_Listener *l;
+  mproc_pollitem item;
+  mproc_time until;
   if (lua_isinteger(L, -1)) {
     lua_Integer h = lua_tointeger(L, -1);
     if (h < 0 || h > INT32_MAX)
@@ -175,6 +186,8 @@ static bool add_object(lua_State *L, Set *s, Entry *e, lua_Unsigned i) {
   l = lmp_tolistener(L, -1);
   if (l != NULL)
     return add_listener(L, s, e, i, l);
+  if (lmp_towaiting(L, -1, &item, &until))
+    return add_waiting(s, e, item, until);
   return add_foreign(L, s, e, i);
 }
 
@@ -246,12 +259,14 @@ static int wait_step(lua_State *L, lmp_Wait *w) {
     w->polled = false; /* parts of messages came: wait for the rest */
   }
   s = prepare(L, w->waited);
-  if (s->any_ready || w->expired) {
+  if (s->any_ready || w->expired || w->woken) {
     mproc_status st = mproc_os_poll(s->items, s->count, 0, s->scratch);
     if (st < 0)
       return lmp_pushfailure(L, st, "waiting", NULL);
-    collect(L, s);
-    return 1;
+    if (collect(L, s) || w->expired)
+      return 1;
+    w->woken = false;
+    return wait_step(L, w); /* parts of messages came: wait for the rest */
   }
   w->items = s->items;
   w->count = s->count;

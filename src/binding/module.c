@@ -17,6 +17,8 @@ static const luaL_Reg functions[] = {
   {"parent", lmp_parent},
   {"release", lmp_release},
   {"spawn", lmp_spawn},
+  {"nonblocking", lmp_nonblocking},
+  {"set_waiter", lmp_set_waiter},
   {"wait", lmp_wait},
   {NULL, NULL},
 };
@@ -30,6 +32,7 @@ static int open_module(lua_State *L) {
   lmp_openerror(L);
   lmp_openaddress(L);
   lmp_openhandshake(L);
+  lmp_openwaiter(L);
   lua_newtable(L);
   lmp_setfunctions(L, functions);
   lmp_openbuffer(L);

@@ -3,8 +3,8 @@
 ** src/platform implements it for each system; no other file of the core knows
 ** which one it runs on.
 **
-** No call here blocks, but mproc_os_poll (which is how we wait) and
-** mproc_os_resolve (the system's resolver, which has no other way). A handle
+** No call here blocks, but mproc_os_poll and mproc_pollset_wait (which are how we
+** wait) and mproc_os_resolve (the system's resolver, which has no other way). A handle
 ** that a call returns belongs to the caller and is close-on-exec.
 */
 #ifndef MPROC_PLATFORM_H
@@ -83,6 +83,83 @@ mproc_status mproc_os_poll(mproc_pollitem *items, size_t n, mproc_time deadline,
                            void *scratch);
 size_t mproc_os_poll_scratch(size_t n);
 
+/* ---- waiting for many handles, again and again ---- */
+
+/*
+** A set of handles that the system keeps, so that a wait costs what is ready
+** and not what is watched: epoll, kqueue, or poll(2), where it does cost that
+** (POLLER in the Makefile). Level-triggered: what is ready is told by each wait
+** until it is not ready any more.
+*/
+typedef struct mproc_pollset mproc_pollset;
+
+/* What a wait tells of one handle. */
+typedef struct mproc_pollevent {
+  mproc_handle handle;
+  uint32_t tag;  /* of the mproc_pollset_set that watches it */
+  uint8_t ready; /* MPROC_READ | MPROC_WRITE; an error or a hang-up counts as
+                    both, asked for or not */
+} mproc_pollevent;
+
+/* An empty set, the caller's. NOMEM; a system error (EMFILE). 'a' must outlive
+   it. */
+mproc_status mproc_pollset_new(const mproc_allocator *a, mproc_pollset **p);
+
+/* Frees it; the handles in it stay open. NULL is fine. */
+void mproc_pollset_free(mproc_pollset *p);
+
+/*
+** Whether 'p' was made before this process was forked: some systems share it
+** with the parent then, others have closed it. All that may be done with it is
+** to free it, which leaves the parent's alone; mproc_pollset_remove does
+** nothing.
+*/
+bool mproc_pollset_is_inherited(const mproc_pollset *p);
+
+/*
+** Watches 'h' for 'events' from now on, instead of what it was watched for; 0:
+** not at all. What cannot be polled, as a file, is always ready, as it is for
+** mproc_os_poll. Not OK: NOMEM, or a system error (EBADF, ENOSPC; ELOOP: a set
+** in itself); 'h' is not watched then.
+*/
+mproc_status mproc_pollset_set(mproc_pollset *p, mproc_handle h, uint8_t events,
+                               uint32_t tag);
+
+/*
+** Watches it no more; nothing happens if it was not. To be called before 'h' is
+** closed. A handle that was closed before drops out by itself, unless another
+** process has it, too: then a set may go on to tell of it, with its old tag, and
+** only a new set helps.
+*/
+void mproc_pollset_remove(mproc_pollset *p, mproc_handle h);
+
+/*
+** Waits until something is ready, 'deadline' has passed or a signal came, and
+** writes at most 'max' (> 1) events; the next call goes on with others, if there
+** are more. A handle may have two. Statuses as of mproc_os_poll; '*n' is set in
+** any case. With mproc_pollset_signal on, it does not wait.
+*/
+mproc_status mproc_pollset_wait(mproc_pollset *p, mproc_time deadline,
+                                mproc_pollevent *events, size_t max, size_t *n);
+
+/*
+** The handle of the set itself, readable while something in it is ready;
+** MPROC_NO_HANDLE where it has none (poll(2)).
+*/
+mproc_handle mproc_pollset_handle(const mproc_pollset *p);
+
+/* Keeps that handle readable, or no longer. A system error (EMFILE). */
+mproc_status mproc_pollset_signal(mproc_pollset *p, bool on);
+
+/*
+** What mproc_os_poll is to be asked to wait for the set: its own handle, or all
+** that are in it. Writes at most 'max' items, of mproc_pollset_want_count(p),
+** and returns how many.
+*/
+size_t mproc_pollset_want(const mproc_pollset *p, mproc_pollitem *items,
+                          size_t max);
+size_t mproc_pollset_want_count(const mproc_pollset *p);
+
 /* ---- bytes over a handle ---- */
 
 /* What a handle is, as far as reading and writing differ. */
@@ -108,6 +185,14 @@ mproc_status mproc_os_read(mproc_handle h, mproc_handle_kind kind, void *out,
 */
 mproc_status mproc_os_write(mproc_handle h, mproc_handle_kind kind,
                             mproc_view a, mproc_view b, size_t *put);
+
+/*
+** Whether what is done with the open file of 'h' elsewhere never blocks
+** (O_NONBLOCK); and says whether it shall. For what another library has changed
+** behind our back: the calls here do without.
+*/
+bool mproc_os_is_nonblocking(mproc_handle h);
+void mproc_os_set_nonblocking(mproc_handle h, bool on);
 
 /* Closes it. Errors are of no use to anyone and not told. */
 void mproc_os_close(mproc_handle h);

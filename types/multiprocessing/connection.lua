@@ -174,6 +174,52 @@ function connection.spawn(argv, options) end
 ---@return multiprocessing.Error? err
 function connection.parent(options) end
 
+--- What a waiter is asked to wait for: one descriptor, whatever the call waits for.
+---@class multiprocessing.Waiting
+local Waiting = {}
+
+--- The descriptor; -1 where there is only time to wait for, and afterwards.
+---@return integer
+---@nodiscard
+function Waiting:pollfd() end
+
+--- As `pollfd`.
+---@return integer
+---@nodiscard
+function Waiting:fileno() end
+
+--- As `pollfd`.
+---@return integer
+---@nodiscard
+function Waiting:getfd() end
+
+--- What for.
+---@return "r"|"w"
+---@nodiscard
+function Waiting:events() end
+
+--- Seconds that are left; nil: no limit.
+---@return number?
+---@nodiscard
+function Waiting:timeout() end
+
+--- Waits until the object's descriptor can be read ("r") or written ("w"), or the
+--- seconds have passed, and may yield. May return early; `false` has the thread
+--- block instead.
+---@alias multiprocessing.WaitFunction fun(object: multiprocessing.Waiting, mode: "r"|"w", timeout: number?): boolean?
+
+---@class multiprocessing.Waiter
+---@field wait multiprocessing.WaitFunction
+--- has those return who wait for a descriptor that is about to be closed
+---@field cancel? fun(fd: integer)
+
+--- Has every call that would block ask `waiter` instead of blocking the thread.
+--- `require "multiprocessing.waiter.cqueues"`, `.luv` and `.copas` are such; "none"
+--- and nil block again.
+---@param waiter multiprocessing.WaitFunction|multiprocessing.Waiter|"none"|nil
+---@return multiprocessing.WaitFunction|multiprocessing.Waiter|nil before
+function connection.set_waiter(waiter) end
+
 --- New bytes that can be changed in place: `size` zeros, or a copy of a string.
 ---@param size integer|string
 ---@return multiprocessing.Buffer

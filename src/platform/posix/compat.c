@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sys/ioctl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -122,11 +121,7 @@ int mproc_posix_pipe(int fd[2]) {
 }
 
 int mproc_posix_poll(struct pollfd *fds, nfds_t n, mproc_time left) {
-  const mproc_time ms = MPROC_SECOND / 1000;
-  mproc_time rounded = left / ms + (left % ms != 0); /* up: no busy loop */
-  if (left == MPROC_NEVER)
-    return poll(fds, n, -1);
-  return poll(fds, n, rounded < INT_MAX ? (int)rounded : INT_MAX);
+  return poll(fds, n, mproc_posix_milliseconds(left));
 }
 
 #endif

@@ -252,3 +252,12 @@ mproc_status mproc_os_pipe(mproc_handle h[2]) {
   h[1] = fd[1];
   return MPROC_OK;
 }
+
+bool mproc_os_is_nonblocking(mproc_handle h) {
+  int flags = fcntl((int)h, F_GETFL);
+  return flags != -1 && (flags & O_NONBLOCK) != 0;
+}
+
+void mproc_os_set_nonblocking(mproc_handle h, bool on) {
+  mproc_posix_set_nonblocking((int)h, on);
+}

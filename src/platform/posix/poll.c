@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 
 #define FEW 8 /* items that need no scratch */
 
@@ -34,7 +35,7 @@ static uint8_t from_revents(int revents, uint8_t events) {
   return ready & events;
 }
 
-static mproc_time time_left(mproc_time deadline) {
+mproc_time mproc_posix_time_left(mproc_time deadline) {
   mproc_time now;
   if (deadline == MPROC_NEVER || deadline <= 0)
     return deadline > 0 ? deadline : 0;
@@ -42,10 +43,16 @@ static mproc_time time_left(mproc_time deadline) {
   return deadline > now ? deadline - now : 0;
 }
 
-/* poll(2) ended without a ready handle. */
-static mproc_status timed_out(mproc_time deadline) {
-  /* A wait that was longer than the system can count ends early. */
-  return time_left(deadline) > 0 ? MPROC_INTERRUPTED : MPROC_AGAIN;
+mproc_status mproc_posix_timed_out(mproc_time deadline) {
+  return mproc_posix_time_left(deadline) > 0 ? MPROC_INTERRUPTED : MPROC_AGAIN;
+}
+
+int mproc_posix_milliseconds(mproc_time left) {
+  const mproc_time ms = MPROC_SECOND / 1000;
+  mproc_time rounded = left / ms + (left % ms != 0);
+  if (left == MPROC_NEVER)
+    return -1;
+  return rounded < INT_MAX ? (int)rounded : INT_MAX;
 }
 
 mproc_status mproc_os_poll(mproc_pollitem *items, size_t n, mproc_time deadline,
@@ -56,13 +63,13 @@ mproc_status mproc_os_poll(mproc_pollitem *items, size_t n, mproc_time deadline,
   assert(scratch != NULL || n <= FEW);
   for (size_t i = 0; i < n; i++)
     fds[i] = to_pollfd(&items[i]);
-  ready = mproc_posix_poll(fds, (nfds_t)n, time_left(deadline));
+  ready = mproc_posix_poll(fds, (nfds_t)n, mproc_posix_time_left(deadline));
   saved = errno;
   if (ready < 0)
     return mproc_posix_failure(saved);
   for (size_t i = 0; i < n; i++)
     items[i].ready = from_revents(fds[i].revents, items[i].events);
-  return ready > 0 ? MPROC_OK : timed_out(deadline);
+  return ready > 0 ? MPROC_OK : mproc_posix_timed_out(deadline);
 }
 
 size_t mproc_os_poll_scratch(size_t n) {

@@ -45,6 +45,16 @@ int mproc_posix_pipe(int fd[2]);
    that is more than the system can count. */
 int mproc_posix_poll(struct pollfd *fds, nfds_t n, mproc_time left);
 
+/* Nanoseconds until 'deadline', at least 0; MPROC_NEVER stays so. */
+mproc_time mproc_posix_time_left(mproc_time deadline);
+
+/* The status of a wait that came back without anything ready: AGAIN; or, where
+   it was for longer than the system can count, INTERRUPTED. */
+mproc_status mproc_posix_timed_out(mproc_time deadline);
+
+/* As poll(2) takes it: milliseconds, rounded up lest a loop be busy; -1. */
+int mproc_posix_milliseconds(mproc_time left);
+
 /* The status of a call that failed: AGAIN, INTERRUPTED, or system. */
 mproc_status mproc_posix_failure(int os_errno);
 

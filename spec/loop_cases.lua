@@ -1,0 +1,267 @@
+-- What must hold in any event loop, for the specs of the adapters.
+
+local assert = require "luassert"
+local connection = require "multiprocessing.connection"
+local helpers = require "helpers"
+local sys = require "sys"
+
+local LIMIT = helpers.timeout
+local KEY = "secret password"
+local LARGE = ("x"):rep(helpers.slow and 1 << 20 or 1 << 22)
+
+local function fails(name, value, err)
+  assert.is_nil(value)
+  assert.equal(name, err.name, tostring(err))
+end
+
+-- How many conversations there is room for: two descriptors for each.
+local function room_for(wanted)
+  local limit = assert(sys.setrlimit_nofile(-1)) -- as many as may be
+  local now = assert(sys.setrlimit_nofile(-1))
+  if helpers.slow then wanted = wanted // 10 end
+  if now > 0 then wanted = math.min(wanted, (now - helpers.nfds() - 50) // 2) end
+  return wanted, limit
+end
+
+--- Defines the tests. `loop.waiter`: what set_waiter is given; `loop.start(f, ...)`
+-- runs the functions as coroutines, and returns when all of them, and those
+-- that `loop.spawn(f)` has added, have ended; an error of one is one of its own.
+-- `loop.conversations`: how many at once. `busted`: a spec's own functions.
+return function(loop, busted)
+  local it, before_each, after_each =
+    busted.it, busted.before_each, busted.after_each
+  before_each(function() connection.set_waiter(loop.waiter) end)
+  after_each(function() connection.set_waiter(nil) end)
+
+  it("holds many conversations at once", function()
+    local count, limit = room_for(loop.conversations)
+    local listener = assert(connection.Listener(nil, {authkey = KEY, backlog = 128}))
+    local served, done, most = 0, 0, 0
+
+    local function serve(conn)
+      for message in conn:messages() do assert(conn:send(message)) end
+      conn:close()
+      served = served + 1
+    end
+
+    local function accept()
+      for i = 1, count do
+        local conn = assert(listener:accept())
+        most = math.max(most, i - served)
+        loop.spawn(function() serve(conn) end)
+      end
+    end
+
+    local ready = 0
+    local function converse(i)
+      local conn = assert(connection.Client(listener.address, {
+        authkey = KEY, timeout = LIMIT, retry = true,
+      }))
+      ready = ready + 1
+      for j = 1, 3 do
+        assert(conn:send({i, j}))
+        local answer = assert(conn:recv())
+        assert(answer[1] == i and answer[2] == j)
+        -- none leaves before all are there
+        while ready < count do connection.wait({}, 0.01) end
+      end
+      conn:close()
+      done = done + 1
+    end
+
+    local functions = {accept}
+    for i = 1, count do functions[i + 1] = function() converse(i) end end
+    loop.start(table.unpack(functions))
+    listener:close()
+    sys.setrlimit_nofile(limit)
+    assert.equal(count, done)
+    assert.equal(count, served)
+    assert.equal(count, most)
+  end)
+
+  it("lets a connection be read and written at the same time", function()
+    local a, b, _ <close> = helpers.pair()
+    local got = {}
+    loop.start(
+      function() assert(a:send_bytes(LARGE)) end,
+      function() assert(b:send_bytes(LARGE)) end,
+      function() assert(a:send_bytes(LARGE)) end,
+      function() got.a = a:recv_bytes() end,
+      function()
+        got.b1 = b:recv_bytes()
+        got.b2 = b:recv_bytes()
+      end)
+    for _, name in ipairs {"a", "b1", "b2"} do assert.is_true(got[name] == LARGE) end
+  end)
+
+  it("goes on elsewhere while one waits", function()
+    local a, b, _ <close> = helpers.pair()
+    local order = {}
+    loop.start(
+      function() table.insert(order, b:recv()) end,
+      function()
+        table.insert(order, "not blocked")
+        assert(a:send("message"))
+      end)
+    assert.same({"not blocked", "message"}, order)
+  end)
+
+  it("keeps timeouts", function()
+    local a, b, _ <close> = helpers.pair()
+    local listener <close> = assert(connection.Listener())
+    local timed_out = false
+    loop.start(
+      function()
+        b:settimeout(0.02)
+        fails("TimeoutError", b:recv())
+        timed_out = true
+        b:settimeout(nil)
+        assert.equal("late", b:recv())
+      end,
+      function() fails("TimeoutError", listener:accept(0.02)) end,
+      function() assert.same({}, connection.wait({a, listener}, 0.02)) end,
+      function() assert.same({}, connection.wait({}, 0.02)) end,
+      function()
+        repeat assert.is_false(a:poll(0.01)) until timed_out
+        assert(a:send("late"))
+      end)
+  end)
+
+  it("waits for many", function()
+    local a, b, _ <close> = helpers.pair()
+    local c, d, _ <close> = helpers.pair()
+    local got = {}
+    loop.start(
+      function()
+        repeat
+          for _, conn in ipairs(connection.wait({b, d})) do
+            table.insert(got, conn:recv())
+          end
+        until #got == 2
+      end,
+      function()
+        assert(c:send("c"))
+        assert(d:send("d"))
+        assert.equal("d", c:recv())
+        assert(a:send("a"))
+      end)
+    table.sort(got)
+    assert.same({"a", "c"}, got)
+  end)
+
+  it("wakes who waits for what is closed", function()
+    local count = 0
+    local function misused(f, ...)
+      local ok, err = pcall(f, ...)
+      assert.is_false(ok)
+      assert.matches("is closed", err)
+      count = count + 1
+    end
+    local a, b, _ <close> = helpers.pair()
+    local c, d, _ <close> = helpers.pair()
+    local listener = assert(connection.Listener())
+    local full <close> = c
+    full:settimeout(0)
+    assert(full:send_bytes(LARGE))
+    loop.start(
+      function() misused(a.recv, a) end,
+      function() misused(a.recv, a) end,
+      function() misused(full.flush, full, LIMIT) end,
+      function() misused(connection.wait, {b, d, listener}) end,
+      function() misused(listener.accept, listener) end,
+      function()
+        assert(a:close())
+        full:settimeout(0)
+        full:close()
+        assert(listener:close())
+        -- others have their numbers
+        local e, f, _ <close> = helpers.pair()
+        assert(e:send("e"))
+        assert.equal("e", f:recv())
+      end)
+    assert.equal(5, count)
+  end)
+
+  it("takes no harm from descriptors that come and go", function()
+    local path_of_nobody = "\0" .. ("nobody"):rep(5) .. sys.getpid()
+    loop.start(function()
+      for i = 1, 30 do
+        local a, b = assert(connection.Pipe())
+        local done = false
+        loop.spawn(function()
+          assert.equal(i, b:recv())
+          done = true
+          if i % 2 == 0 then b:close() end
+        end)
+        assert(a:send(i))
+        while not done do connection.wait({}, 0.001) end
+        a, b = nil, nil -- luacheck: ignore 311
+        collectgarbage()
+        fails("ConnectionRefusedError",
+              connection.Client(path_of_nobody, {timeout = LIMIT}))
+      end
+    end)
+  end)
+
+  it("opens a connection that many wait for", function()
+    local listener = assert(connection.Listener({"127.0.0.1", 0}, {authkey = KEY}))
+    local client <close> = assert(connection.Client(listener.address, {
+      authkey = KEY, nonblocking = true,
+    }))
+    local got
+    loop.start(
+      function() got = client:recv() end,
+      function() assert(client:send("question")) end,
+      function()
+        local conn <close> = assert(listener:accept())
+        assert.equal("question", conn:recv())
+        assert(conn:send("answer"))
+      end)
+    assert.equal("answer", got)
+    listener:close()
+    local late <close> = assert(connection.Client(listener.address or {"127.0.0.1", 1}, {
+      authkey = KEY, nonblocking = true,
+    }))
+    local function receive() fails("ConnectionRefusedError", late:recv()) end
+    loop.start(receive, receive, function() assert.is_nil(late:handshake()) end)
+  end)
+
+  it("never makes a shared descriptor non-blocking", function()
+    local raw, conn
+    local peer <close> = helpers.raw_peer()
+    raw, conn = peer.raw, peer.conn
+    loop.start(
+      function() assert.equal("hello", conn:recv_bytes()) end,
+      function()
+        assert.is_false(sys.is_nonblocking(conn:fileno()))
+        raw:write_frame("hello")
+      end)
+  end)
+
+  it("tells an error of the waiting coroutine", function()
+    local a, b, _ <close> = helpers.pair()
+    local seen
+    loop.start(
+      function()
+        seen = table.pack(pcall(function()
+          assert(b:recv())
+          error("own error", 0)
+        end))
+      end,
+      function() assert(a:send(1)) end)
+    assert.same({false, "own error", n = 2}, seen)
+  end)
+
+  it("blocks outside of the loop", function()
+    local a, b, _ <close> = helpers.pair()
+    assert(a:send("before"))
+    assert.equal("before", b:recv())
+    assert.is_false(b:poll(0.001))
+    b:settimeout(0.001)
+    fails("TimeoutError", b:recv())
+    local child <close> = helpers.fork(function() assert(a:send("from the child")) end)
+    b:settimeout(LIMIT)
+    assert.equal("from the child", b:recv())
+    assert.equal(0, (child:wait()))
+  end)
+end
