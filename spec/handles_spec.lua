@@ -280,7 +280,7 @@ describe("Connection:send_handle", function()
     assert_fails("TimeoutError", b:recv_handle())
   end)
 
-  it("looks again at an object that was closed while it waited", function()
+  it("asks an object anew each time it tries, for it may be closed", function()
     local conn, _, _ <close> = helpers.pair()
     local asked = 0
     assert.error_matches(function()
@@ -382,15 +382,14 @@ describe("Connection:recv_handle", function()
   it("takes nothing where no descriptor is free", function()
     local a, b, _ <close> = helpers.pair()
     assert(send_reader(a, "patience"))
-    local kept, err = {}, nil
+    local kept = {}
     local limit = assert(sys.setrlimit_nofile(helpers.nfds() + 20))
     for _ = 1, 1000 do
       local fd = sys.dup(0)
       if not fd then break end
       table.insert(kept, helpers.raw(fd))
     end
-    local value
-    value, err = b:recv_handle()
+    local value, err = b:recv_handle()
     for _, raw in ipairs(kept) do raw:close() end
     sys.setrlimit_nofile(limit)
     assert.equal("EMFILE", assert_fails("OSError", value, err).code)

@@ -137,7 +137,7 @@ describe("a descriptor that is passed", function()
     local a, b, _ <close> = helpers.pair()
     keeps_descriptors(function()
       assert(a:send_handle(a))
-      local same <close> = assert(connection.Connection(assert(b:recv_handle())))
+      assert(connection.Connection(assert(b:recv_handle()))):close()
     end)
   end)
 
