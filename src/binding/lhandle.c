@@ -49,9 +49,10 @@ static const char *half_way(const mproc_connection *core) {
   if (!mproc_connection_is_open(core))
     return "it is not open yet";
   if (mproc_connection_buffers(core))
-    return "bytes that came over it are buffered here";
+    return "bytes that came over it are buffered here (with readahead = "
+           "false none are read ahead)";
   if (mproc_connection_holds(core))
-    return "a message has left in part";
+    return "what it has to send is held here";
   return NULL;
 }
 
