@@ -398,7 +398,7 @@ local types = read("types/multiprocessing/connection.lua") ..
               read("types/multiprocessing/buffer.lua")
 
 local PROPERTIES = {
-  conn = {"closed", "peer", "readable", "writable"},
+  conn = {"closed", "credentials", "peer", "readable", "writable"},
   client = {"address"},
   listener = {"address", "closed", "last_accepted"},
   process = {"closed", "connection", "exitcode", "pid", "sentinel"},

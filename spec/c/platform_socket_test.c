@@ -207,21 +207,6 @@ static void addresses_that_are_none(void) {
   mproc_os_close(h[1]);
 }
 
-static void peer_users(void) {
-  mproc_handle h[2];
-  mproc_address a = address_of(MPROC_AF_INET, test_text("127.0.0.1"), 0);
-  uint32_t uid = 12345;
-  CHECK_EQ(mproc_os_socketpair(h), MPROC_OK);
-  CHECK(mproc_os_peer_user(h[0], &uid));
-  CHECK_EQ(uid, getuid());
-  mproc_os_close(h[0]);
-  mproc_os_close(h[1]);
-  CHECK(!mproc_os_peer_user(h[0], &uid));
-  CHECK_EQ(listen_at(&a, &plain, &h[0]), MPROC_OK);
-  CHECK(!mproc_os_peer_user(h[0], &uid));
-  mproc_os_close(h[0]);
-}
-
 static void tuning(void) {
   mproc_address a = address_of(MPROC_AF_INET, test_text("127.0.0.1"), 0);
   mproc_handle h, pair[2];
@@ -606,7 +591,6 @@ int main(void) {
   TEST(unix_abstract);
   TEST(the_address_of_a_port_zero);
   TEST(addresses_that_are_none);
-  TEST(peer_users);
   TEST(tuning);
   TEST(nobody_listens);
   TEST(a_failed_connection_stays_failed);

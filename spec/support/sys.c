@@ -153,6 +153,41 @@ static int sys_socketpair(lua_State *L) {
   return push_fd_pair(L, socketpair(AF_UNIX, SOCK_STREAM, 0, fds), fds);
 }
 
+/* send_fds(fd, bytes, ...) -> true: one sendmsg(2) with these descriptors */
+static int sys_send_fds(lua_State *L) {
+  enum { MAX = 253 }; /* Linux's SCM_MAX_FD */
+  union {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(MAX * sizeof(int))];
+  } control;
+  int fd = check_int(L, 1), count = lua_gettop(L) - 2;
+  size_t n;
+  struct iovec v;
+  struct msghdr message;
+  v.iov_base = (void *)luaL_checklstring(L, 2, &n);
+  v.iov_len = n;
+  luaL_argcheck(L, count > 0 && count <= MAX, 3, "1 to 253 descriptors");
+  memset(&control, 0, sizeof control);
+  memset(&message, 0, sizeof message);
+  message.msg_iov = &v;
+  message.msg_iovlen = 1;
+  message.msg_control = control.bytes;
+  message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
+  struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+  for (int i = 0; i < count; i++) {
+    int passed = check_int(L, i + 3);
+    memcpy(CMSG_DATA(rights) + (size_t)i * sizeof passed, &passed,
+           sizeof passed);
+  }
+  if (sendmsg(fd, &message, MSG_NOSIGNAL) == -1)
+    return fail(L);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 /* open(path, "r" | "w") -> fd */
 static int sys_open(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
@@ -873,6 +908,7 @@ static const luaL_Reg functions[] = {
     {"reset", sys_reset},
     {"rmdir", sys_rmdir},
     {"rss", sys_rss},
+    {"send_fds", sys_send_fds},
     {"set_buffers", sys_set_buffers},
     {"setrlimit_as", sys_setrlimit_as},
     {"setrlimit_nofile", sys_setrlimit_nofile},

@@ -73,7 +73,7 @@ lmp_Connection *lmp_checkconnection(lua_State *L, int idx) {
   return c;
 }
 
-static lmp_Connection *check_readable(lua_State *L) {
+lmp_Connection *lmp_checkreadable(lua_State *L) {
   lmp_Connection *c = lmp_checkconnection(L, 1);
   if (!c->may_read)
     lmp_misuse(L, "connection is write-only");
@@ -194,7 +194,7 @@ static mproc_status receive(lua_State *L, lmp_Connection *c, uint64_t max,
 
 /* Stack: connection, limit or nil. */
 static int recv_bytes_step(lua_State *L, lmp_Wait *w) {
-  lmp_Connection *c = check_readable(L);
+  lmp_Connection *c = lmp_checkreadable(L);
   uint64_t max = lmp_optsize(L, 2, UINT64_MAX);
   uint64_t received = c->received;
   int results = 1;
@@ -211,7 +211,7 @@ static int recv_bytes_step(lua_State *L, lmp_Wait *w) {
 }
 
 static int conn_recv_bytes(lua_State *L) {
-  const lmp_Connection *c = check_readable(L);
+  const lmp_Connection *c = lmp_checkreadable(L);
   lua_settop(L, 2);
   if (lua_type(L, 2) == LUA_TSTRING)
     return luaL_argerror(
@@ -224,7 +224,7 @@ static int conn_recv_bytes(lua_State *L) {
 
 /* Stack: connection, buffer, first position. */
 static int recv_into_step(lua_State *L, lmp_Wait *w) {
-  lmp_Connection *c = check_readable(L);
+  lmp_Connection *c = lmp_checkreadable(L);
   lmp_Buffer *b = lmp_checkbuffer(L, 2);
   size_t offset = (size_t)lua_tointeger(L, 3) - 1;
   uint64_t received = c->received;
@@ -251,7 +251,7 @@ static int recv_into_step(lua_State *L, lmp_Wait *w) {
 }
 
 static int conn_recv_bytes_into(lua_State *L) {
-  const lmp_Connection *c = check_readable(L);
+  const lmp_Connection *c = lmp_checkreadable(L);
   const lmp_Buffer *b = lmp_checkbuffer(L, 2);
   lua_Integer first = luaL_optinteger(L, 3, 1);
   lua_Integer size = (lua_Integer)b->size;
@@ -322,7 +322,7 @@ static int recv_step(lua_State *L, lmp_Wait *w) {
 }
 
 static int conn_recv(lua_State *L) {
-  const lmp_Connection *c = check_readable(L);
+  const lmp_Connection *c = lmp_checkreadable(L);
   lua_settop(L, 1);
   lua_pushnil(L);
   return lmp_block(L, recv_step, lmp_deadlineof(c));
@@ -342,7 +342,7 @@ static bool is_readable_now(lmp_Wait *w, const lmp_Connection *c) {
 
 /* Stack: connection. */
 static int poll_step(lua_State *L, lmp_Wait *w) {
-  lmp_Connection *c = check_readable(L);
+  lmp_Connection *c = lmp_checkreadable(L);
   mproc_status st;
   if (!mproc_connection_is_open(c->core))
     w->polled = false; /* what was waited for was the handshake's */
@@ -363,7 +363,7 @@ static int poll_step(lua_State *L, lmp_Wait *w) {
 
 static int conn_poll(lua_State *L) {
   mproc_time deadline = 0;
-  check_readable(L);
+  lmp_checkreadable(L);
   if (lua_gettop(L) >= 2) /* an explicit nil waits for ever, as None does */
     deadline = lmp_optdeadline(L, 2);
   lua_settop(L, 1);
@@ -684,6 +684,25 @@ static void push_peer(lua_State *L, const lmp_Connection *c) {
     lua_pushnil(L);
 }
 
+static void push_credentials(lua_State *L, const lmp_Connection *c) {
+  mproc_credentials peer;
+  mproc_handle h =
+      c->core == NULL ? MPROC_NO_HANDLE : mproc_connection_handle(c->core);
+  if (h == MPROC_NO_HANDLE || !mproc_os_peer_credentials(h, &peer)) {
+    lua_pushnil(L);
+    return;
+  }
+  lua_createtable(L, 0, 3);
+  lua_pushinteger(L, (lua_Integer)peer.uid);
+  lua_setfield(L, -2, "uid");
+  lua_pushinteger(L, (lua_Integer)peer.gid);
+  lua_setfield(L, -2, "gid");
+  if (peer.pid != 0) {
+    lua_pushinteger(L, (lua_Integer)peer.pid);
+    lua_setfield(L, -2, "pid");
+  }
+}
+
 static void push_readable(lua_State *L, const lmp_Connection *c) {
   lua_pushboolean(L, c->core == NULL ? c->may_read
                                      : mproc_connection_is_readable(c->core));
@@ -699,9 +718,8 @@ typedef struct Property {
 } Property;
 
 static const Property properties[] = {
-    {"closed", push_closed},
-    {"peer", push_peer},
-    {"readable", push_readable},
+    {"closed", push_closed},     {"credentials", push_credentials},
+    {"peer", push_peer},         {"readable", push_readable},
     {"writable", push_writable},
 };
 
@@ -752,8 +770,10 @@ const luaL_Reg lmp_connection_methods[] = {
   {"recv", conn_recv},
   {"recv_bytes", conn_recv_bytes},
   {"recv_bytes_into", conn_recv_bytes_into},
+  {"recv_handle", lmp_recv_handle},
   {"send", conn_send},
   {"send_bytes", conn_send_bytes},
+  {"send_handle", lmp_send_handle},
   {"send_many", lmp_connection_send_many},
   {"settimeout", conn_settimeout},
   {"timeout", conn_timeout},

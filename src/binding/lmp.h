@@ -285,7 +285,7 @@ bool lmp_towaiting(lua_State *L, int idx, mproc_pollitem *item,
 /* [-0, +0, m] Makes the type. */
 void lmp_openwaiter(lua_State *L);
 
-/* ---- lconnection.c, ladopt.c, lclient.c: connections ---- */
+/* ---- lconnection.c, lhandle.c, ladopt.c, lclient.c: connections ---- */
 
 /* A Connection or a Client. */
 typedef struct lmp_Connection {
@@ -354,7 +354,8 @@ lmp_Connection *lmp_toconnection(lua_State *L, int idx);
 /* [-0, +0, v] The same, open; anything else is misuse. */
 lmp_Connection *lmp_checkconnection(lua_State *L, int idx);
 
-/* [-0, +0, v] The same at index 1, and writable. */
+/* [-0, +0, v] That at index 1; another kind of connection is misuse, too. */
+lmp_Connection *lmp_checkreadable(lua_State *L);
 lmp_Connection *lmp_checkwritable(lua_State *L);
 
 /*
@@ -383,6 +384,10 @@ int lmp_client_new(lua_State *L);
 /* conn:send_many, conn:cork (lbatch.c) */
 int lmp_connection_send_many(lua_State *L);
 int lmp_connection_cork(lua_State *L);
+
+/* conn:send_handle, conn:recv_handle */
+int lmp_send_handle(lua_State *L);
+int lmp_recv_handle(lua_State *L);
 
 /* The methods and metamethods that Connection and Client share. */
 extern const luaL_Reg lmp_connection_methods[];

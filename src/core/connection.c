@@ -41,6 +41,7 @@ struct mproc_connection {
   bool lost_place;   /* a length was bad: nothing can be read any more */
   bool untimed;      /* a client whose user has set no timeout */
   bool may_be_asked; /* a client without key, before its first message */
+  bool unsettled;    /* a handle was sent and is not acknowledged yet */
 };
 
 const mproc_connection_options mproc_connection_defaults = {
@@ -469,6 +470,9 @@ mproc_status mproc_connection_recv(mproc_connection *c, uint64_t max,
   assert(c->state == OPEN && c->channel != NULL);
   if (!c->corked)
     pump(c);
+  st = mproc_connection_settle(c);
+  if (st != MPROC_OK)
+    return st;
   if (max > c->max_message)
     max = c->max_message;
   st = c->channel->ops->recv(c->channel, max, message);
@@ -494,7 +498,62 @@ mproc_status mproc_connection_ready(mproc_connection *c, bool readable) {
   if (c->lost_place)
     return MPROC_OK;
   pump(c);
+  if (c->unsettled) {
+    st = readable ? mproc_connection_settle(c) : MPROC_AGAIN;
+    if (st != MPROC_OK)
+      return st == MPROC_AGAIN ? st : MPROC_OK;
+    readable = false; /* what was seen may have been the acknowledgement */
+  }
   return c->channel->ops->ready(c->channel, c->max_message, readable);
+}
+
+/* ---- handles ---- */
+
+mproc_status mproc_connection_settle(mproc_connection *c) {
+  uint8_t byte = 0;
+  size_t got = 0;
+  mproc_status st;
+  if (!c->unsettled)
+    return MPROC_OK;
+  st = mproc_os_read(mproc_connection_handle(c), MPROC_SOCKET, &byte, 1, &got);
+  if (st == MPROC_AGAIN)
+    return st;
+  c->unsettled = false;
+  if (st == MPROC_OK && byte != 'A')
+    return bad_length(c);
+  return st;
+}
+
+mproc_status mproc_connection_send_handle(mproc_connection *c,
+                                          mproc_handle passed) {
+  mproc_status st = take_untold(c);
+  assert(c->state == OPEN && c->channel != NULL);
+  if (st == MPROC_OK && holds(c))
+    st = MPROC_NOT_OURS;
+  if (st == MPROC_OK)
+    st = mproc_connection_settle(c);
+  if (st == MPROC_OK && mproc_connection_buffers(c))
+    st = MPROC_BUFFERED;
+  if (st == MPROC_OK)
+    st = mproc_os_send_handle(mproc_connection_handle(c), passed);
+  if (st == MPROC_OK)
+    c->unsettled = mproc_os_acknowledges_handles();
+  return st;
+}
+
+mproc_status mproc_connection_recv_handle(mproc_connection *c,
+                                          mproc_handle *passed) {
+  mproc_status st;
+  if (c->lost_place)
+    return MPROC_BAD_LENGTH;
+  assert(c->state == OPEN && c->channel != NULL);
+  pump(c);
+  st = mproc_connection_settle(c);
+  if (st == MPROC_OK && mproc_connection_buffers(c))
+    st = MPROC_BUFFERED;
+  if (st == MPROC_OK)
+    st = mproc_os_recv_handle(mproc_connection_handle(c), passed);
+  return st;
 }
 
 bool mproc_connection_buffers(const mproc_connection *c) {

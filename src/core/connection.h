@@ -142,6 +142,29 @@ mproc_status mproc_connection_ready(mproc_connection *c, bool readable);
 bool mproc_connection_buffers(const mproc_connection *c);
 
 /*
+** Sends a handle of what 'passed' is, as mproc_os_send_handle does, after what
+** is held was flushed; the connection is open, over a socket for which
+** mproc_os_passes_handles is true. AGAIN: it has not left. BUFFERED: bytes that
+** came are held here. mproc_connection_settle has to come to OK afterwards.
+*/
+mproc_status mproc_connection_send_handle(mproc_connection *c,
+                                          mproc_handle passed);
+
+/*
+** OK: no handle that was sent waits for its acknowledgement (as on most
+** systems). AGAIN: it has not come; later receives wait for it. BAD_LENGTH:
+** another byte came, and the stream has lost its place.
+*/
+mproc_status mproc_connection_settle(mproc_connection *c);
+
+/*
+** Receives a handle, which is the caller's, over such a connection. Statuses as
+** in mproc_os_recv_handle; BUFFERED, too: nothing is taken.
+*/
+mproc_status mproc_connection_recv_handle(mproc_connection *c,
+                                          mproc_handle *passed);
+
+/*
 ** What a connection that said AGAIN waits for. 'events' is MPROC_READ for a
 ** receive, MPROC_WRITE for a send or flush, and that is added while something
 ** is held; while it is not open, what mproc_connection_step waits for is asked

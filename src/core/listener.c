@@ -166,13 +166,13 @@ static void end_peer(mproc_listener *l, size_t i, mproc_status st) {
 
 /* Whether 'h' comes from a user who may connect. */
 static bool is_allowed(const mproc_listener *l, mproc_handle h) {
-  uint32_t uid;
+  mproc_credentials peer;
   if (l->allow == NULL)
     return true;
-  if (!mproc_os_peer_user(h, &uid))
+  if (!mproc_os_peer_credentials(h, &peer))
     return false;
   for (size_t i = 0; i < l->allow_count; i++) {
-    if (l->allow[i] == uid)
+    if (l->allow[i] == peer.uid)
       return true;
   }
   return false;

@@ -278,11 +278,46 @@ bool mproc_os_address(const mproc_sockaddr *name, mproc_address *out);
 bool mproc_os_local_address(mproc_handle h, mproc_address *out);
 bool mproc_os_peer_address(mproc_handle h, mproc_address *out);
 
+/* Who a process is. */
+typedef struct mproc_credentials {
+  int64_t pid; /* 0: the system cannot tell */
+  uint32_t uid;
+  uint32_t gid;
+} mproc_credentials;
+
 /*
-** The user id of the process that connected an AF_UNIX socket (unix(7),
-** SO_PEERCRED; getpeereid(3)). False: the system cannot tell.
+** Of the process that connected an AF_UNIX socket, or listened, or made the
+** pair; as it was then (unix(7), SO_PEERCRED; getpeereid(3)). False: the system
+** cannot tell.
 */
-bool mproc_os_peer_user(mproc_handle h, uint32_t *uid);
+bool mproc_os_peer_credentials(mproc_handle h, mproc_credentials *out);
+
+/* ---- handles that are passed to another process ---- */
+
+/* Whether that can be done over 'h': it is an AF_UNIX socket. */
+bool mproc_os_passes_handles(mproc_handle h);
+
+/*
+** Sends the peer a handle of its own of what 'passed' is; ours stays ours. With
+** it goes one byte (CPython, multiprocessing/reduction.py, sendfds).
+** AGAIN: nothing has left. A system error: EBADF ('passed' is not open), EPIPE,
+** ETOOMANYREFS (too many are on their way, unix(7)), ….
+*/
+mproc_status mproc_os_send_handle(mproc_handle h, mproc_handle passed);
+
+/*
+** Receives one. OK: '*passed' is the caller's. AGAIN: nothing is there. EOF.
+** MESSAGE_NEXT: bytes without a handle are next. EMFILE: no descriptor is free.
+** None of these has taken anything. BAD_HANDLE: more than one came, or not as
+** reduction.py sends it; all of it is taken, and closed.
+*/
+mproc_status mproc_os_recv_handle(mproc_handle h, mproc_handle *passed);
+
+/*
+** Whether each handle is answered by one byte, "A", which mproc_os_recv_handle
+** sends and the sender has to read: reduction.py, ACKNOWLEDGE (macOS).
+*/
+bool mproc_os_acknowledges_handles(void);
 
 /* ---- socket files ---- */
 

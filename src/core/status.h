@@ -28,6 +28,13 @@
   X(BAD_LENGTH, "OSError", "bad message length")                               \
   /* a child of fork(2) cannot send while its parent's message is under way */ \
   X(NOT_OURS, "OSError", "a message of the parent process is under way")       \
+  /* handles that are passed: what comes next is none, and was not taken */    \
+  X(MESSAGE_NEXT, "RuntimeError", "a message came, not a descriptor")          \
+  X(BAD_HANDLE, "RuntimeError", "another thing than one descriptor came")      \
+  /* bytes that came are here already, where only the system's were wanted */  \
+  X(BUFFERED, "OSError",                                                       \
+    "bytes that came are buffered (receive them first; with readahead = "      \
+    "false none are read ahead)")                                              \
   /* the address cannot name a socket here */                                  \
   X(PATH_TOO_LONG, "OSError", "AF_UNIX path too long")                         \
   X(NO_PARENT, "ProcessLookupError",                                           \

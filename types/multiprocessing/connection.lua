@@ -13,7 +13,7 @@ local connection = {}
 ---@class multiprocessing.Error
 --- the name of Python's exception: "EOFError", "TimeoutError",
 --- "AuthenticationError", "BufferTooShort", "PicklingError", "UnpicklingError",
---- "OSError", or a child of OSError such as "ConnectionRefusedError"
+--- "RuntimeError", "OSError", or a child of OSError such as "ConnectionRefusedError"
 ---@field name string
 ---@field message string what was being done, to which address, and what came of it
 --- the system's code: "ECONNREFUSED", "EAI_NONAME"; "EMSGSIZE" for a bad message
@@ -54,8 +54,8 @@ local connection = {}
 ---@class multiprocessing.ChannelOptions
 ---@field max_message? integer bytes: the longest message that is received; default no limit
 --- take bytes past the message that was asked for: many small messages in one
---- system call. Never for a descriptor that others read. Default false; for a
---- Client and accepted connections true
+--- system call. Never for a descriptor that others read, nor for a connection over
+--- which descriptors come. Default false; for a Client and accepted connections true
 ---@field readahead? boolean
 --- what `send` and `recv` use; default multiprocessing.pickle. Each may return nil and
 --- an error
@@ -300,9 +300,18 @@ function Listener:fileno() end
 ---@nodiscard
 function Listener:getfd() end
 
+--- Who is at the other end.
+---@class multiprocessing.Credentials
+---@field pid integer? nil where the system cannot tell
+---@field uid integer
+---@field gid integer
+
 --- One end of a conversation in whole messages.
 ---@class multiprocessing.Connection
 ---@field closed boolean
+--- AF_UNIX: the process that connected or listened, or made the Pipe, as it was then;
+--- nil where the system cannot tell
+---@field credentials multiprocessing.Credentials?
 ---@field peer multiprocessing.Address? the other end's address, where it has one
 ---@field readable boolean false also after a bad message length
 ---@field writable boolean
@@ -393,6 +402,26 @@ function Connection:close() end
 ---@return integer? fd
 ---@return multiprocessing.Error? err
 function Connection:detach() end
+
+--- Passes a descriptor on to the process at the other end, which gets its own of the
+--- same open file; this one stays the caller's. For AF_UNIX connections and duplex
+--- Pipes; others are misuse. A Python takes it with `multiprocessing.reduction`'s
+--- `recv_handle`. TimeoutError: it has not left. OSError: bytes that came are
+--- buffered, here or in the connection that is to be sent; or the system's reason.
+---@param fd integer|table|userdata a descriptor, or an object that has `fileno` or `getfd`
+---@return true? ok
+---@return multiprocessing.Error? err
+function Connection:send_handle(fd) end
+
+--- The descriptor that the other end passes on next: the caller's to close, and
+--- close-on-exec. Where it follows messages, the connection needs the option
+--- `readahead = false`. RuntimeError: a message is next, and nothing was taken; or
+--- several descriptors came, and are closed. OSError: bytes that came are buffered;
+--- with the code EMFILE: no descriptor is free, and nothing was taken. EOFError: the
+--- peer has closed.
+---@return integer? fd
+---@return multiprocessing.Error? err
+function Connection:recv_handle() end
 
 --- The descriptor; -1 for a client between two attempts to connect, while which
 --- it may change. Throws when it is closed.

@@ -95,25 +95,29 @@ bool mproc_os_peer_address(mproc_handle h, mproc_address *out) {
 
 #if defined __linux__
 
-bool mproc_os_peer_user(mproc_handle h, uint32_t *uid) {
+bool mproc_os_peer_credentials(mproc_handle h, mproc_credentials *out) {
   struct ucred peer;
   socklen_t size = sizeof peer;
   if (getsockopt((int)h, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
     return false;
   if (peer.uid == (uid_t)-1)
-    return false; /* another family than AF_UNIX */
-  *uid = peer.uid;
+    return false;      /* another family than AF_UNIX */
+  out->pid = peer.pid; /* 0: not of our PID namespace */
+  out->uid = peer.uid;
+  out->gid = peer.gid;
   return true;
 }
 
 #else
 
-bool mproc_os_peer_user(mproc_handle h, uint32_t *uid) {
+bool mproc_os_peer_credentials(mproc_handle h, mproc_credentials *out) {
   uid_t user;
   gid_t group;
   if (getpeereid((int)h, &user, &group) != 0)
     return false;
-  *uid = (uint32_t)user;
+  out->pid = 0;
+  out->uid = (uint32_t)user;
+  out->gid = (uint32_t)group;
   return true;
 }
 
