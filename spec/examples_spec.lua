@@ -158,3 +158,57 @@ describe("examples/spawn_python.lua", function()
     end)
   end
 end)
+
+describe("examples/prefork.lua", function()
+  local function start(...)
+    local arguments = {...}
+    table.insert(arguments, {stderr = "stdout"})
+    local server = helpers.lua("examples/prefork.lua", table.unpack(arguments))
+    return server, assert(server:line():match("^listening at (.*)$"))
+  end
+
+  local function stop(server)
+    assert(server:kill(sys.SIGINT)) -- Ctrl-C
+    assert.equal(1, (server:wait())) -- when the workers have ended, too
+  end
+
+  local function join(address, greeting)
+    local conn = assert(connection.Client(address, {authkey = KEY, timeout = LIMIT}))
+    conn:settimeout(LIMIT)
+    assert(conn:send_bytes(greeting))
+    return conn
+  end
+
+  it("has each worker serve a client, over either family", function()
+    local dir <close> = helpers.tmpdir()
+    for _, arguments in ipairs {{2, dir:join("socket")}, {2, "127.0.0.1", 0}} do
+      local server <close>, text = start(table.unpack(arguments))
+      local host, port = text:match("^(127%.0%.0%.1):(%d+)$")
+      local address = host and {host, math.tointeger(port)} or text
+      local a <close> = join(address, "from a")
+      local b <close> = join(address, "from b")
+      assert.equal("from a", a:recv_bytes())
+      assert.equal("from b", b:recv_bytes()) -- both are served at once
+      local c <close> = join(address, "from c")
+      assert.is_false(c:poll(0)) -- and a third one waits for its turn
+      assert(a:close())
+      assert.equal("from c", c:recv_bytes())
+      b:close()
+      c:close()
+      stop(server)
+    end
+  end)
+
+  it("echoes the lines of echo_client.py, one client after another", function()
+    local dir <close> = helpers.tmpdir()
+    local server <close>, address = start(1, dir:join("socket"))
+    for _ = 1, 3 do
+      local client <close> = helpers.python(any_python(), "examples/echo_client.py",
+                                            address)
+      client:write("hello\n")
+      assert.equal("hello", client:line())
+      assert.equal(0, (client:wait()))
+    end
+    stop(server)
+  end)
+end)
