@@ -878,6 +878,7 @@ static unsigned read_protocol(lua_State *L) {
 }
 
 static bool walk(Run *r) {
+  luaL_checkstack(r->L, SCRATCH, "pickle");
   lua_pushvalue(r->L, VALUE);
   if (!lmp_pickle_save(r))
     return false;
