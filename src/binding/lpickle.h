@@ -1,6 +1,6 @@
 /*
 ** lpickle.h: what the files of pickle.dumps share: a run, its frames and its
-** memo. Private to lpickle.c, lpickle_object.c and lpickle_path.c.
+** memo. Private to lpickle.c and lpickle_*.c.
 */
 #ifndef LMP_LPICKLE_H
 #define LMP_LPICKLE_H
@@ -52,21 +52,37 @@ typedef enum Stage {
 
 /* A container that is being written. */
 typedef struct Frame {
-  const void *address; /* of its Lua value, for the memo */
+  const void
+      *address; /* of its Lua value, for the memo; a dict's may be NULL */
   uint8_t kind;
   uint8_t stage;    /* of an object */
   bool half;        /* a dict: the key is written, the value is next */
   bool fetched;     /* a dict: key and value are on the stack already */
   bool marked;      /* MARK is written, its opcode is still to come */
+  bool due;         /* so is the opcode of the last item; protocol 0 */
   lua_Integer at;   /* the index of the last item */
   lua_Integer size; /* items, where that is known */
 } Frame;
 
+/*
+** A string that came again, and what is written for it then: BINGET and its
+** index. Keys that all dicts of a list have are found here, where the memo is
+** not needed.
+*/
+typedef struct Known {
+  const void *address; /* NULL: no string */
+  uint8_t get[2];
+} Known;
+
+#define LMP_PICKLE_KNOWN_BITS 8
+
 /* Everything that must be freed: a userdata with a finalizer. */
 typedef struct Pickler {
   mproc_writer writer;
-  mproc_memo memo;    /* address -> index */
-  mproc_memo strings; /* the same, of strings' bytes */
+  mproc_memo memo;                         /* address -> index */
+  mproc_memo strings;                      /* the same, of strings */
+  Known known[1 << LMP_PICKLE_KNOWN_BITS]; /* some of these, by their address */
+  bool knows;                              /* whether there are any */
   Frame *frames;
   size_t capacity;
   bool busy; /* some call uses it, or has ended in an error */
@@ -77,8 +93,10 @@ typedef struct Run {
   lua_State *L;
   Pickler *p;
   mproc_writer *w;
+  const lmp_State *state;
   uint32_t memoized;
   size_t depth;
+  bool nested;         /* below a dict that has no frame (yet) */
   bool careful;        /* tables are counted before they are taken for lists */
   bool anchored;       /* what is written is kept alive in ANCHORS */
   bool again;          /* begin again, with one of these */
@@ -102,30 +120,38 @@ static inline void lmp_pickle_mark(Run *r, Frame *f) {
   f->marked = true;
 }
 
-/* The last item is written, if any: where that takes an opcode of its own. */
-static inline void lmp_pickle_finish_item(Run *r, const Frame *f,
-                                          mproc_pickle_opcode op) {
-  if (!lmp_pickle_appends(r) && f->at > 0)
-    mproc_writer_op(r->w, op);
+/* [-0, +0, v] Makes room in a memo. */
+void lmp_pickle_grow(Run *r, mproc_memo *m);
+
+/* [-0, +0, v] Where a memo has the index of what is at 'address', until it
+   changes; UNFINISHED: it was not in it. */
+static inline uint32_t *lmp_pickle_index(Run *r, mproc_memo *m,
+                                         const void *address) {
+  if (mproc_memo_is_full(m))
+    lmp_pickle_grow(r, m);
+  return mproc_memo_at(m, (uint64_t)(uintptr_t)address, LMP_PICKLE_UNFINISHED);
 }
 
-/* Whether the value is in the memo; '*index' is UNFINISHED and a count where
-   it is a tuple (say) that is only being written. */
-static inline bool lmp_pickle_recall(const Run *r, const void *address,
-                                     uint32_t *index) {
-  return mproc_memo_get(&r->p->memo, (uint64_t)(uintptr_t)address, index);
+/* [-0, +0, v] The same of the memo for values that are not strings; UNFINISHED,
+   with a count how often: it is being written. */
+static inline uint32_t *lmp_pickle_place(Run *r, const void *address) {
+  return lmp_pickle_index(r, &r->p->memo, address);
+}
+
+static inline bool lmp_pickle_is_memoized(const uint32_t *place) {
+  return (*place & LMP_PICKLE_UNFINISHED) == 0;
+}
+
+/* Memoizes the value that has just been written. */
+static inline void lmp_pickle_memoize(Run *r, uint32_t *place) {
+  *place = r->memoized;
+  mproc_writer_put(r->w, r->memoized++);
 }
 
 /* ---- lpickle.c ---- */
 
-/* [-0, +0, v] Raises. */
-void lmp_pickle_nomemory(Run *r);
-
-/* [-0, +0, v] Memoizes the value that has just been written. */
-void lmp_pickle_memoize(Run *r, const void *address);
-
-/* Begins what can be memoized only once it is whole; false: it is refused. */
-bool lmp_pickle_unfinished(Run *r, const void *address);
+/* Makes the next string of each be written anew. */
+void lmp_pickle_forget_strings(Pickler *p);
 
 /*
 ** [-1, +2, m] Begins the frame of the container on the top, whose two slots
@@ -133,21 +159,83 @@ bool lmp_pickle_unfinished(Run *r, const void *address);
 */
 Frame *lmp_pickle_enter(Run *r, Kind kind);
 
+/* [-3, +3, m] The same for a dict, below its key, which is in the second slot,
+   and its value, which stays on the top. */
+Frame *lmp_pickle_enter_fetched(Run *r);
+
+/*
+** Whether a dict that has no frame may save a value, which may begin one: where
+** none does so already, lest we recurse, and where frames are not about to need
+** more of the stack.
+*/
+bool lmp_pickle_may_nest(const Run *r);
+
+/* [-0, +0, v] Begins the frame of that dict after all, as that of 'depth': below
+   the value's, if that has one. */
+Frame *lmp_pickle_enter_late(Run *r, size_t depth);
+
 /* [-1, +0 or +2, e] Writes the value on the top, or begins its frame. False:
    it cannot be pickled, and r->problem says why. */
 bool lmp_pickle_save(Run *r);
 
-/* [-1, +2, m] The same for the table on the top, whatever its metatable. */
-bool lmp_pickle_plain(Run *r);
+/* The same, where it is known to be a table. */
+bool lmp_pickle_table(Run *r);
+
+/* ---- lpickle_scalar.c; see lpickle_scalar.h, too ---- */
+
+/* As lmp_pickle_save, for a userdata. */
+bool lmp_pickle_userdata(Run *r);
+
+/* ---- lpickle_table.c ---- */
+
+/* As lmp_pickle_save, for the table on the top, whatever its metatable, as a
+   list or a dict; 'place' is where the memo has it. */
+bool lmp_pickle_plain(Run *r, uint32_t *place);
+bool lmp_pickle_dict(Run *r, uint32_t *place);
+
+/* Goes on with the innermost frame; '*over': that was all of it. */
+bool lmp_pickle_step_indexed(Run *r, bool *over);
+bool lmp_pickle_step_dict(Run *r, bool *over);
+
+/* Of lmp_pickle_items: what to write. */
+typedef struct Items {
+  lua_Integer at; /* the index of the last item that is written already */
+  lua_Integer size;
+  bool appended;     /* APPEND follows each of them */
+  bool holes_matter; /* nil is not written as None */
+} Items;
+
+/*
+** [-0, +n, v] Writes the items of the table at 'table' while they are scalars;
+** 'first' is the first free place on the stack. Returns the index of the last.
+** If it is not 'size', what follows is on the top, which may be any number of
+** values higher than before.
+*/
+lua_Integer lmp_pickle_items(Run *r, int table, int first, const Items *items);
+
+/* ---- lpickle_tagged.c ---- */
+
+/* Begins what can be memoized only once it is whole; false: it is refused. */
+bool lmp_pickle_unfinished(Run *r, uint32_t *place);
+
+/* As lmp_pickle_save, for tables with these metatables. */
+bool lmp_pickle_tuple(Run *r, uint32_t *place);
+bool lmp_pickle_set(Run *r, uint32_t *place, Kind kind);
+
+bool lmp_pickle_step_set(Run *r, bool *over);
+
+/* Writes the opcode that makes it of its items, or what comes to that. */
+void lmp_pickle_end_tuple(Run *r, const Frame *f);
+void lmp_pickle_end_set(Run *r, const Frame *f);
 
 /* ---- lpickle_object.c ---- */
 
 /* As lmp_pickle_save, for an instance, a global, wrapped text or bytes, and
    for what has a __reduce (or is like any other table). */
-bool lmp_pickle_object(Run *r);
-bool lmp_pickle_global(Run *r);
-bool lmp_pickle_wrapped(Run *r, lmp_ValueType type);
-bool lmp_pickle_reduced(Run *r);
+bool lmp_pickle_object(Run *r, uint32_t *place);
+bool lmp_pickle_global(Run *r, uint32_t *place);
+bool lmp_pickle_wrapped(Run *r, uint32_t *place, lmp_ValueType type);
+bool lmp_pickle_reduced(Run *r, uint32_t *place);
 
 /* Goes on with the innermost frame, which is an object's or its pairs'. */
 bool lmp_pickle_step_object(Run *r, bool *over);

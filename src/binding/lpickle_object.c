@@ -24,8 +24,7 @@ static bool unwrap(Run *r, mproc_view *v) {
   return true;
 }
 
-bool lmp_pickle_wrapped(Run *r, lmp_ValueType type) {
-  const void *address = lua_topointer(r->L, -1);
+bool lmp_pickle_wrapped(Run *r, uint32_t *place, lmp_ValueType type) {
   mproc_view v;
   if (!unwrap(r, &v))
     return false;
@@ -35,14 +34,13 @@ bool lmp_pickle_wrapped(Run *r, lmp_ValueType type) {
     mproc_writer_text(r->w, v);
   else
     return lmp_pickle_refuse(r, "cannot pickle a str that is not UTF-8");
-  lmp_pickle_memoize(r, address);
+  lmp_pickle_memoize(r, place);
   lua_pop(r->L, 1);
   return true;
 }
 
-bool lmp_pickle_global(Run *r) {
+bool lmp_pickle_global(Run *r, uint32_t *place) {
   lua_State *L = r->L;
-  const void *address = lua_topointer(L, -1);
   mproc_view module;
   mproc_view name;
   lmp_pushglobalname(L, -1, r->w->protocol < 3);
@@ -55,7 +53,7 @@ bool lmp_pickle_global(Run *r) {
     return lmp_pickle_refuse(
         r, "cannot pickle a global with a newline in its name");
   mproc_writer_global(r->w, module, name);
-  lmp_pickle_memoize(r, address);
+  lmp_pickle_memoize(r, place);
   lua_pop(L, 3);
   return true;
 }
@@ -110,7 +108,7 @@ static void reduce(Run *r) {
   luaL_getmetafield(L, value, "__reduce");
   call_reduce(L);
   /* strings may have gone meanwhile, and others come to where they were */
-  mproc_memo_clear(&r->p->strings);
+  lmp_pickle_forget_strings(r->p);
   pack_reduced(L);
   if (lua_isnil(L, -1)) { /* which no table can hold */
     lua_pop(L, 1);
@@ -146,11 +144,11 @@ static void replace_reduced(Run *r) {
 }
 
 /* The table or userdata on the top has a __reduce, or is like any other. */
-bool lmp_pickle_reduced(Run *r) {
+bool lmp_pickle_reduced(Run *r, uint32_t *place) {
   lua_State *L = r->L;
   lua_Integer steps = 0;
   if (!is_reducible(L))
-    return lua_type(L, -1) == LUA_TTABLE ? lmp_pickle_plain(r)
+    return lua_type(L, -1) == LUA_TTABLE ? lmp_pickle_plain(r, place)
                                          : lmp_pickle_cannot(r);
   if (!r->anchored) { /* before Lua code runs for the first time */
     r->anchored = r->again = true;
@@ -192,8 +190,8 @@ static bool check_object(Run *r) {
   return true;
 }
 
-bool lmp_pickle_object(Run *r) {
-  if (!check_object(r) || !lmp_pickle_unfinished(r, lua_topointer(r->L, -1)))
+bool lmp_pickle_object(Run *r, uint32_t *place) {
+  if (!check_object(r) || !lmp_pickle_unfinished(r, place))
     return false;
   lmp_pickle_enter(r, OBJECT)->stage = CLASS;
   return true;
@@ -214,7 +212,8 @@ bool lmp_pickle_step_pairs(Run *r, bool *over) {
     lua_rawgeti(L, -1, 2);
     return lmp_pickle_save(r);
   }
-  lmp_pickle_finish_item(r, f, MPROC_OP_SETITEM);
+  if (f->at > 0 && !lmp_pickle_appends(r))
+    mproc_writer_op(r->w, MPROC_OP_SETITEM);
   *over = f->at >= f->size;
   if (*over)
     return true;
@@ -260,7 +259,7 @@ static bool save_field(Run *r, const char *name) {
 static void construct(Run *r) {
   lua_State *L = r->L;
   Frame *f = lmp_pickle_frame(r);
-  uint32_t index;
+  uint32_t *place = lmp_pickle_place(r, f->address);
   if (is_how(L, -2, "inst")) {
     mproc_writer_op(r->w, MPROC_OP_OBJ);
   } else if (is_how(L, -2, "new_ex")) {
@@ -272,13 +271,12 @@ static void construct(Run *r) {
       mproc_writer_op(r->w, MPROC_OP_TUPLE);
     mproc_writer_op(r->w, MPROC_OP_REDUCE);
   }
-  if (lmp_pickle_recall(r, f->address, &index) &&
-      (index & LMP_PICKLE_UNFINISHED) == 0) {
+  if (lmp_pickle_is_memoized(place)) {
     /* its arguments had it, by way of a list: that one is it */
     mproc_writer_op(r->w, MPROC_OP_POP);
-    mproc_writer_get(r->w, index);
+    mproc_writer_get(r->w, *place);
   } else {
-    lmp_pickle_memoize(r, f->address);
+    lmp_pickle_memoize(r, place);
   }
 }
 

@@ -26,18 +26,21 @@ void lmp_pushnone(lua_State *L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lmp_state(L)->none);
 }
 
-lmp_ValueType lmp_typeof(lua_State *L, int idx) {
-  const lmp_State *s = lmp_state(L);
-  const void *mt;
-  if (!lua_getmetatable(L, idx))
-    return LMP_PLAIN;
-  mt = lua_topointer(L, -1);
-  lua_pop(L, 1);
+lmp_ValueType lmp_typetagged(const lmp_State *s, const void *metatable) {
   for (int type = 0; type < LMP_VALUE_TYPES; type++) {
-    if (s->types[type] == mt)
+    if (s->types[type] == metatable)
       return (lmp_ValueType)type;
   }
   return LMP_PLAIN;
+}
+
+lmp_ValueType lmp_typeof(lua_State *L, int idx) {
+  const void *metatable;
+  if (!lua_getmetatable(L, idx))
+    return LMP_PLAIN;
+  metatable = lua_topointer(L, -1);
+  lua_pop(L, 1);
+  return lmp_typetagged(lmp_state(L), metatable);
 }
 
 /* ---- large integers ---- */

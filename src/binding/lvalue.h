@@ -46,6 +46,10 @@ void lmp_pushnone(lua_State *L);
 /* [-0, +0, -] The type of the table or userdata at 'idx'; LMP_PLAIN: none. */
 lmp_ValueType lmp_typeof(lua_State *L, int idx);
 
+/* The type whose metatable this one is, by its lua_topointer. */
+struct lmp_State;
+lmp_ValueType lmp_typetagged(const struct lmp_State *s, const void *metatable);
+
 /* [-0, +1, m] Pushes the integer, as a Lua integer where that holds it. */
 void lmp_pushint(lua_State *L, mproc_view bytes);
 

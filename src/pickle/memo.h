@@ -67,6 +67,25 @@ static inline bool mproc_memo_get(const mproc_memo *m, uint64_t key,
   return true;
 }
 
+/* Whether there is no slot for one key more. */
+static inline bool mproc_memo_is_full(const mproc_memo *m) {
+  return m->count >= m->capacity / 2;
+}
+
+/* Where the value of 'key' is, in a memo that is not full, until that changes.
+   A new key is added, with 'value'. */
+static inline uint32_t *mproc_memo_at(mproc_memo *m, uint64_t key,
+                                      uint32_t value) {
+  mproc_memo_slot *s = mproc_memo_slot_of(m, key);
+  if (s->round != m->round) {
+    s->key = key;
+    s->value = value;
+    s->round = m->round;
+    m->count++;
+  }
+  return &s->value;
+}
+
 /*
 ** Finds 'key', or adds it. OK: '**value' is its value until the memo changes,
 ** and '*added' tells whether it is new. NOMEM: nothing has changed.
@@ -76,7 +95,7 @@ static inline mproc_status mproc_memo_add(mproc_memo *m,
                                           uint64_t key, uint32_t **value,
                                           bool *added) {
   mproc_memo_slot *s;
-  if (m->count >= m->capacity / 2) {
+  if (mproc_memo_is_full(m)) {
     mproc_status st = mproc_memo_grow(m, a);
     if (st != MPROC_OK)
       return st;

@@ -86,11 +86,8 @@ void mproc_writer_none(mproc_writer *w) {
   mproc_writer_op(w, MPROC_OP_NONE);
 }
 
-void mproc_writer_bool(mproc_writer *w, bool value) {
-  if (w->protocol >= 2)
-    mproc_writer_op(w, value ? MPROC_OP_NEWTRUE : MPROC_OP_NEWFALSE);
-  else
-    put_string(w, value ? "I01\n" : "I00\n");
+void mproc_writer_old_bool(mproc_writer *w, bool value) {
+  put_string(w, value ? "I01\n" : "I00\n");
 }
 
 /* Protocol 0: INT, or LONG where 32 bits do not hold it. */
@@ -103,13 +100,9 @@ static void put_text_int(mproc_writer *w, int64_t value) {
   put_string(w, text);
 }
 
-void mproc_writer_int(mproc_writer *w, int64_t value) {
+void mproc_writer_other_int(mproc_writer *w, int64_t value) {
   if (w->protocol == 0) {
     put_text_int(w, value);
-  } else if (value >= 0 && value <= 0xff) {
-    put_op(w, MPROC_OP_BININT1, (uint64_t)value, 1);
-  } else if (value >= 0 && value <= 0xffff) {
-    put_op(w, MPROC_OP_BININT2, (uint64_t)value, 2);
   } else if (value >= INT32_MIN && value <= INT32_MAX) {
     put_op(w, MPROC_OP_BININT, (uint64_t)value, 4);
   } else if (w->protocol == 1) {

@@ -68,10 +68,47 @@ static inline void mproc_writer_short_text(mproc_writer *w, mproc_view text) {
   }
 }
 
+/* Opcodes without an argument, 'n' of them in a row. */
+static inline void mproc_writer_ops(mproc_writer *w, const uint8_t *ops,
+                                    size_t n) {
+  uint8_t *p = mproc_writer_room(w, n);
+  if (p != NULL)
+    memcpy(p, ops, n);
+}
+
 /* None, True and False, integers and floats, as the protocol has them. */
 void mproc_writer_none(mproc_writer *w);
-void mproc_writer_bool(mproc_writer *w, bool value);
-void mproc_writer_int(mproc_writer *w, int64_t value);
+void mproc_writer_old_bool(mproc_writer *w, bool value); /* below 2 */
+
+static inline void mproc_writer_bool(mproc_writer *w, bool value) {
+  if (w->protocol >= 2)
+    mproc_writer_op(w, value ? MPROC_OP_NEWTRUE : MPROC_OP_NEWFALSE);
+  else
+    mproc_writer_old_bool(w, value);
+}
+
+void mproc_writer_other_int(mproc_writer *w, int64_t value);
+
+static inline void mproc_writer_int(mproc_writer *w, int64_t value) {
+  uint8_t *p;
+  if (value < 0 || value > 0xffff || w->protocol == 0) {
+    mproc_writer_other_int(w, value);
+  } else if (value <= 0xff) {
+    p = mproc_writer_room(w, 2);
+    if (p != NULL) {
+      p[0] = MPROC_OP_BININT1;
+      p[1] = (uint8_t)value;
+    }
+  } else {
+    p = mproc_writer_room(w, 3);
+    if (p != NULL) {
+      p[0] = MPROC_OP_BININT2;
+      p[1] = (uint8_t)value;
+      p[2] = (uint8_t)(value >> 8);
+    }
+  }
+}
+
 void mproc_writer_text_real(mproc_writer *w, double value); /* protocol 0 */
 
 static inline void mproc_writer_real(mproc_writer *w, double value) {

@@ -1,0 +1,371 @@
+/*
+** lpickle_table.c: dumps: plain tables, as lists and dicts.
+**
+** Each call of Lua's API costs as much as writing a number. So what tells a
+** list from a dict is found out with as few as possible, values stay on the
+** stack until many can be popped at once, and a container has a frame only from
+** its first item on that has one itself.
+*/
+#include "binding/lpickle_scalar.h"
+
+#define BATCH 32 /* items on the Lua stack at a time */
+
+/* Writes a new container, and memoizes it; 'filled': up to where its items or
+   entries are to come. */
+static void write_new(Run *r, uint32_t *place, mproc_pickle_opcode op,
+                      mproc_pickle_opcode marked_op, bool filled) {
+  mproc_writer *w = r->w;
+  if (w->protocol >= 4) {
+    uint8_t ops[3] = {(uint8_t)op, MPROC_OP_MEMOIZE, MPROC_OP_MARK};
+    *place = r->memoized++;
+    mproc_writer_ops(w, ops, filled ? 3 : 2);
+    return;
+  }
+  if (w->protocol == 0) {
+    mproc_writer_op(w, MPROC_OP_MARK);
+    op = marked_op;
+  }
+  mproc_writer_op(w, op);
+  lmp_pickle_memoize(r, place);
+  if (filled && w->protocol > 0)
+    mproc_writer_op(w, MPROC_OP_MARK);
+}
+
+/* ---- items by index ---- */
+
+lua_Integer lmp_pickle_items(Run *r, int table, int first, const Items *items) {
+  lua_State *L = r->L;
+  const lua_Integer size = items->size;
+  lua_Integer at = items->at;
+  int idx = first;
+  bool real = true;
+  while (at < size) {
+    int type = lua_rawgeti(L, table, at + 1);
+    if (!lmp_pickle_next_scalar(r, idx, type, &real)) {
+      if (type != LUA_TNIL || items->holes_matter)
+        return at;
+      mproc_writer_none(r->w);
+    }
+    at++;
+    if (items->appended)
+      mproc_writer_op(r->w, MPROC_OP_APPEND);
+    if (++idx == first + BATCH) {
+      lua_settop(L, first - 1);
+      idx = first;
+    }
+  }
+  return at;
+}
+
+/* Whether an opcode follows each item. */
+static bool is_appended(const Run *r, Kind kind) {
+  return kind == LIST && !lmp_pickle_appends(r);
+}
+
+/* What was taken for a list without a look at its keys lacks one of them. */
+static bool found_hole(Run *r) {
+  r->again = r->careful = true;
+  return false;
+}
+
+bool lmp_pickle_step_indexed(Run *r, bool *over) {
+  lua_State *L = r->L;
+  const size_t depth = r->depth;
+  const int slot = lua_gettop(L);
+  do {
+    Frame *f = lmp_pickle_frame(r);
+    Items items = {f->at, f->size, is_appended(r, (Kind)f->kind),
+                   f->kind == LIST && !r->careful};
+    int type;
+    if (f->due)
+      mproc_writer_op(r->w, MPROC_OP_APPEND);
+    f->at = lmp_pickle_items(r, slot - 1, slot + 1, &items);
+    f->due = items.appended;
+    *over = f->at >= f->size;
+    if (*over) {
+      lua_settop(L, slot);
+      return true;
+    }
+    type = lua_type(L, -1);
+    if (type == LUA_TNIL)
+      return found_hole(r);
+    f->at++;
+    if (lua_gettop(L) > slot + 1) { /* scalars are below it */
+      lua_copy(L, -1, slot + 1);
+      lua_settop(L, slot + 1);
+    }
+    if (!(type == LUA_TTABLE ? lmp_pickle_table(r) : lmp_pickle_save(r)))
+      return false;
+  } while (r->depth == depth);
+  return true;
+}
+
+/* [-1, +0 or +2, m] The list on the top, at 'table', of so many items. */
+static bool begin_list(Run *r, uint32_t *place, int table, lua_Integer size) {
+  lua_State *L = r->L;
+  const bool marked = lmp_pickle_appends(r) && size > 0;
+  Items items = {0, size, is_appended(r, LIST), !r->careful};
+  Frame *f;
+  write_new(r, place, MPROC_OP_EMPTY_LIST, MPROC_OP_LIST, size > 0);
+  items.at = lmp_pickle_items(r, table, table + 1, &items);
+  if (items.at == size) {
+    if (marked)
+      mproc_writer_op(r->w, MPROC_OP_APPENDS);
+    lua_settop(L, table - 1);
+    return true;
+  }
+  if (lua_type(L, -1) == LUA_TNIL)
+    return found_hole(r);
+  lua_settop(L, table);
+  f = lmp_pickle_enter(r, LIST);
+  f->at = items.at;
+  f->size = size;
+  f->marked = marked;
+  return true;
+}
+
+/* ---- entries ---- */
+
+/* Why write_entries has returned. */
+typedef enum Entries {
+  ALL_WRITTEN, /* key and value are popped */
+  AT_KEY,      /* it is no scalar; nothing of the entry is written */
+  AT_VALUE     /* it is none; the key is written */
+} Entries;
+
+/* [-2, +0 or +2, v] Writes the entry whose key is at 'key' and whose value is
+   on the top, and all that follow, while they are scalars. */
+static Entries write_entries(Run *r, int key) {
+  lua_State *L = r->L;
+  const bool each = !lmp_pickle_appends(r);
+  do {
+    bool real = false;
+    int type = lua_type(L, key);
+    if (type == LUA_TSTRING)
+      lmp_pickle_string(r, key);
+    else if (!lmp_pickle_scalar(r, key, type))
+      return AT_KEY;
+    type = lua_type(L, key + 1);
+    if (type == LUA_TTABLE)
+      return AT_VALUE;
+    if (!lmp_pickle_next_scalar(r, key + 1, type, &real))
+      return AT_VALUE;
+    if (each)
+      mproc_writer_op(r->w, MPROC_OP_SETITEM);
+    lua_pop(L, 1);
+  } while (lua_next(L, key - 1) != 0);
+  return ALL_WRITTEN;
+}
+
+/*
+** [-1, +0 or +2, e] Saves the value on the top, of a dict that has no frame. If
+** it is begun only, or refused, the dict has one after all: false, and '*fine'
+** tells which.
+*/
+static bool save_nested(Run *r, bool *fine) {
+  const size_t depth = r->depth;
+  const bool each = !lmp_pickle_appends(r);
+  Frame *f;
+  r->nested = true;
+  *fine = lmp_pickle_save(r);
+  r->nested = false;
+  if (*fine && r->depth == depth) {
+    if (each)
+      mproc_writer_op(r->w, MPROC_OP_SETITEM);
+    return true;
+  }
+  f = lmp_pickle_enter_late(r, depth);
+  f->marked = !each;
+  f->due = each;
+  return false;
+}
+
+/* [-3, +0 or +3, e] The dict at 'table', below its first entry, which is on the
+   top. */
+static bool begin_dict(Run *r, uint32_t *place, int table) {
+  const bool marked = lmp_pickle_appends(r);
+  Entries written;
+  Frame *f;
+  write_new(r, place, MPROC_OP_EMPTY_DICT, MPROC_OP_DICT, true);
+  written = write_entries(r, table + 1);
+  while (written == AT_VALUE && lmp_pickle_may_nest(r)) {
+    bool fine;
+    if (!save_nested(r, &fine))
+      return fine;
+    written =
+        lua_next(r->L, table) != 0 ? write_entries(r, table + 1) : ALL_WRITTEN;
+  }
+  if (written == ALL_WRITTEN) {
+    if (marked)
+      mproc_writer_op(r->w, MPROC_OP_SETITEMS);
+    lua_pop(r->L, 1);
+    return true;
+  }
+  f = lmp_pickle_enter_fetched(r);
+  f->marked = marked;
+  f->fetched = true;
+  f->half = written == AT_VALUE;
+  return true;
+}
+
+bool lmp_pickle_dict(Run *r, uint32_t *place) {
+  lua_State *L = r->L;
+  lua_pushnil(L);
+  if (lua_next(L, -2) != 0)
+    return begin_dict(r, place, lua_gettop(L) - 2);
+  write_new(r, place, MPROC_OP_EMPTY_DICT, MPROC_OP_DICT, false);
+  lua_pop(L, 1);
+  return true;
+}
+
+/* [-0 or -1, +0 or +2, e] Writes the value of the key in the slot. */
+static bool save_value(Run *r, Frame *f) {
+  lua_State *L = r->L;
+  if (!f->fetched) {
+    lua_pushvalue(L, -1);
+    lua_rawget(L, -3);
+  }
+  f->half = f->fetched = false;
+  f->due = !lmp_pickle_appends(r);
+  return lmp_pickle_save(r);
+}
+
+/* [-1 or -2, +1 to +3, e] Writes scalars from the next entry on, or, where one
+   is on the stack, from that; at a key that is none, saves it. */
+static bool save_entries(Run *r, Frame *f, int key, bool *over) {
+  lua_State *L = r->L;
+  Entries written = ALL_WRITTEN;
+  if (f->due)
+    mproc_writer_op(r->w, MPROC_OP_SETITEM);
+  if (f->fetched || lua_next(L, key - 1) != 0)
+    written = write_entries(r, key);
+  f->due = false;
+  f->fetched = written == AT_VALUE;
+  f->half = written != ALL_WRITTEN;
+  if (written == AT_KEY) {
+    lua_settop(L, key);
+    lua_pushvalue(L, key);
+    return lmp_pickle_save(r);
+  }
+  if (written == ALL_WRITTEN) {
+    lua_pushnil(L); /* the slot */
+    *over = true;
+  }
+  return true;
+}
+
+/* Stack: dict, slot; where 'fetched', the value of the key in the slot. */
+bool lmp_pickle_step_dict(Run *r, bool *over) {
+  const size_t depth = r->depth;
+  Frame *f = lmp_pickle_frame(r);
+  const int key = lua_gettop(r->L) - (f->fetched ? 1 : 0);
+  do {
+    f = lmp_pickle_frame(r);
+    if (!(f->half ? save_value(r, f) : save_entries(r, f, key, over)))
+      return false;
+  } while (!*over && r->depth == depth);
+  return true;
+}
+
+/* ---- which of them a table is ---- */
+
+/* Whether the table on the top has exactly the keys 1 to n; a full count. */
+static bool is_sequence(lua_State *L, lua_Integer n) {
+  lua_Integer count = 0;
+  lua_pushnil(L);
+  while (lua_next(L, -2) != 0) {
+    lua_pop(L, 1);
+    if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) < 1 ||
+        lua_tointeger(L, -1) > n) {
+      lua_pop(L, 1);
+      return false;
+    }
+    count++;
+  }
+  return count == n;
+}
+
+/* lua_next(table, key), for what it raises of a key that the table lacks. */
+static int probe(lua_State *L) {
+  lua_next(L, 1);
+  return 0;
+}
+
+/*
+** Whether index 'n' of the table on the top is in its array: surely so where
+** lua_next takes n + 1, which the table has not, for a key, since it knows keys
+** in the array's range only. (At an array's very end it does not: then this is
+** false, and costs a count.)
+*/
+static bool is_in_array(lua_State *L, lua_Integer n) {
+  bool fine;
+  lua_pushcfunction(L, probe);
+  lua_pushvalue(L, -2);
+  lua_pushinteger(L, n + 1);
+  fine = lua_pcall(L, 2, 0, 0) == LUA_OK;
+  if (!fine)
+    lua_pop(L, 1);
+  return fine;
+}
+
+/* Whether nothing is behind index 'n' of the table on the top. */
+static bool ends_at(lua_State *L, lua_Integer n) {
+  lua_pushinteger(L, n);
+  if (lua_next(L, -2) == 0)
+    return true;
+  lua_pop(L, 2);
+  return false;
+}
+
+/* [-2, +0, -] Whether the table at 'table', below its first entry, which is on
+   the top, has just 'n' entries. */
+static bool has_entries(lua_State *L, int table, lua_Integer n) {
+  do {
+    lua_pop(L, 1);
+    if (--n < 0) {
+      lua_pop(L, 1);
+      return false;
+    }
+  } while (lua_next(L, table) != 0);
+  return n == 0;
+}
+
+#define WORTH_PROBING 24 /* items; fewer are counted as fast */
+
+/*
+** [-2, +0, m] Whether the table at 'table', below its first entry, which is on
+** the top, has exactly the keys 1 to 'n', its raw length. Unless 'careful' this
+** goes by their number, or, since lua_next yields the array first, by whether
+** the last is in the array and nothing comes behind it. So there may be holes,
+** which are noticed when it is written, which then begins again, 'careful'.
+*/
+static bool is_list(lua_State *L, int table, lua_Integer n, bool careful) {
+  if (!careful && n > 0 && n < WORTH_PROBING)
+    return has_entries(L, table, n);
+  lua_pop(L, 2);
+  if (n == 0)
+    return false;
+  if (careful)
+    return is_sequence(L, n);
+  if (ends_at(L, n) && is_in_array(L, n))
+    return true;
+  lua_pushnil(L);
+  lua_next(L, table);
+  return has_entries(L, table, n);
+}
+
+/* A sequence is a list, and so is the empty table; any other is a dict. */
+bool lmp_pickle_plain(Run *r, uint32_t *place) {
+  lua_State *L = r->L;
+  const int table = lua_gettop(L);
+  lua_Integer size;
+  lua_pushnil(L);
+  if (lua_next(L, table) == 0)
+    return begin_list(r, place, table, 0);
+  if (lua_type(L, table + 1) != LUA_TNUMBER)
+    return begin_dict(r, place, table);
+  size = (lua_Integer)lua_rawlen(L, table);
+  if (is_list(L, table, size, r->careful))
+    return begin_list(r, place, table, size);
+  return lmp_pickle_dict(r, place);
+}
