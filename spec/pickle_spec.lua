@@ -936,6 +936,58 @@ describe("pickle at depth", function()
     end)
   end)
 
+  -- where the frames of dumps move, and the places behind them
+  local function each_edge(f)
+    for _, edge in ipairs {1, 16, 32, 1000, 1016} do
+      for depth = math.max(0, edge - 2), edge + 2 do f(depth) end
+    end
+  end
+
+  -- A table key is one that has a frame itself.
+  local function wrapped(value, depth)
+    for i = 1, depth do
+      value = {a = i, flat = {i, "b"}, [pickle.tuple {i}] = i / 2, inner = value}
+    end
+    return value
+  end
+
+  it("keeps what is beside and behind the deeper value", function()
+    for _, protocol in ipairs {0, 1, 4} do
+      each_edge(function(depth)
+        local back = copy(wrapped({x = {y = {}}}, depth), protocol)
+        for i = depth, 1, -1 do
+          local tuple
+          for key, value in pairs(back) do
+            if type(key) == "table" then tuple = {key[1], value} end
+          end
+          assert.same({i, i / 2}, tuple)
+          assert.same({i, i, "b"}, {back.a, table.unpack(back.flat)})
+          back = back.inner
+        end
+        assert.same({x = {y = {}}}, back)
+      end)
+    end
+  end)
+
+  it("names the place wherever the frames are", function()
+    each_edge(function(depth)
+      for place, value in pairs {
+        [".x"] = {x = print}, [".x[2]"] = {x = {1, print}}, ["[1].x"] = {{x = print}},
+        [".x{key}"] = {x = {[print] = 1}},
+      } do
+        local _, err = pickle.dumps(wrapped(value, depth))
+        local path = (".inner"):rep(depth) .. place
+        if not err.message:find("…", 1, true) then
+          assert.equal(("cannot pickle a function (at %s)"):format(path), err.message)
+        else
+          local first, last = err.message:match "%(at (.*)…(.*)%)$"
+          assert.equal(path:sub(1, #first), first)
+          assert.equal(path:sub(-#last), last)
+        end
+      end
+    end)
+  end)
+
   it("stops at max_depth", function()
     local value = {}
     for _ = 1, 9 do value = {value} end
