@@ -51,16 +51,16 @@ typedef struct lmp_State {
   char dumps, loads; /* the functions, for send and recv */
   char globals;      /* module -> name -> global */
   char names_2to3, imports_2to3, names_3to2, imports_3to2; /* _compat_pickle */
-  char
-      picklers; /* one idle pickler and unpickler; see lpickle.c, lunpickle.c */
-  char unpicklers;
+  char picklers; /* one idle pickler; see lpickle.c */
   char waiter; /* what set_waiter was given, its function, and 'cancel' */
   char waiter_wait, waiter_cancel;
   bool has_waiter;
   struct lmp_Waiting *sets; /* those that wait for more than one handle */
 } lmp_State;
 
-#define LMP_MODULE 1 /* its user value: the module's table */
+/* Its user values. */
+#define LMP_MODULE 1    /* the module's table */
+#define LMP_UNPICKLER 2 /* an idle one; see lunpickle.c */
 
 /*
 ** [-0, +1, m] Pushes the state of this Lua state. There is one only, however

@@ -7,6 +7,18 @@
 #include "binding/lunpickle.h"
 #include "pickle/bigint.h"
 
+void lmp_unpickle_tag(Run *r, lmp_ValueType type) {
+  lua_State *L = r->L;
+  int slot = TYPES + (int)type;
+  if (!r->types[type]) {
+    lmp_pushtype(L, type);
+    lua_replace(L, slot);
+    r->types[type] = true;
+  }
+  lua_pushvalue(L, slot);
+  lua_setmetatable(L, -2);
+}
+
 /* [-0, +1, m] Pushes {string}, tagged. */
 static void push_wrapped(Run *r, mproc_view v, lmp_ValueType type) {
   lua_createtable(r->L, 1, 0);
