@@ -136,6 +136,13 @@ bool lmp_unpickle_visit(Run *r, const mproc_value *v, bool wrap);
 /* [-0, +0, m] Sets the metatable of the table on the top. */
 void lmp_unpickle_tag(Run *r, lmp_ValueType type);
 
+/* [-0, +1, -] Pushes None. */
+void lmp_unpickle_none(Run *r);
+
+/* [-0, +1, m] Pushes text that was fetched, and keeps it for the next time: at
+   its number's place on the stack, or, of so much, in MADE. */
+void lmp_unpickle_text(Run *r, mproc_slot *slot);
+
 /* [-0, +1, m] Pushes bytes; where 'wrap', so that they stay apart from text. */
 void lmp_unpickle_bytes(Run *r, mproc_view v, bool wrap);
 

@@ -14,47 +14,16 @@
 
 /* ---- values without parts ---- */
 
-static void push_none(Run *r) {
-  lua_State *L = r->L;
-  int slot = TYPES + LMP_NONE;
-  if (!r->types[LMP_NONE]) {
-    lmp_pushnone(L);
-    lua_replace(L, slot);
-    r->types[LMP_NONE] = true;
-  }
-  lua_pushvalue(L, slot);
-}
-
-/* [-0, +1, m] Pushes text that was fetched; it is made once. */
-static void push_fetched(Run *r, const mproc_value *v, mproc_slot *slot) {
-  lua_State *L = r->L;
-  bool on_stack = slot->number <= r->texts;
-  int place = BASE - 1 + (int)slot->number;
-  lua_Integer index = (lua_Integer)slot->number - (lua_Integer)r->texts;
-  if (slot->made) {
-    if (on_stack)
-      lua_pushvalue(L, place);
-    else
-      lua_rawgeti(L, MADE, index);
-    return;
-  }
-  lua_pushlstring(L, (const char *)v->as.data, v->size);
-  slot->made = true;
-  if (on_stack) {
-    lua_copy(L, -1, place);
-  } else {
-    lua_pushvalue(L, -1);
-    lua_rawseti(L, MADE, index);
-  }
-}
-
 /* [-0, +1, m] Pushes short text. */
 static inline void push_text(Run *r, const mproc_value *v) {
+  lua_State *L = r->L;
   mproc_slot *slot = mproc_tree_text(&r->u->tree, v);
   if (slot == NULL)
-    lua_pushlstring(r->L, (const char *)v->as.data, v->size);
+    lua_pushlstring(L, (const char *)v->as.data, v->size);
+  else if (slot->made && slot->number <= r->texts)
+    lua_pushvalue(L, BASE - 1 + (int)slot->number);
   else
-    push_fetched(r, v, slot);
+    lmp_unpickle_text(r, slot);
 }
 
 /* [-0, +1, m] Pushes a value that is no node. */
@@ -63,7 +32,7 @@ static inline void push_simple(Run *r, const mproc_value *v, bool wrap) {
   mproc_view bytes = {NULL, v->size};
   switch ((mproc_value_tag)v->tag) {
   case MPROC_VALUE_NONE:
-    push_none(r);
+    lmp_unpickle_none(r);
     break;
   case MPROC_VALUE_FALSE:
   case MPROC_VALUE_TRUE:
@@ -224,7 +193,7 @@ static bool push_easy_node(Run *r, uint32_t node, bool wrap) {
   return true;
 }
 
-/* A list's or tuple's items go in without ado, as index as they can. */
+/* A list's or tuple's items go in without ado, as far as they can. */
 static void attach_run(Run *r, Frame *f) {
   lua_State *L = r->L;
   const mproc_value *v = f->next;

@@ -55,31 +55,69 @@ static inline mproc_value real(double f) {
   return v;
 }
 
-/* The short string at 'at', after its opcode. Returns where it ends; NULL: it is
+/* The size of a short string, which is at 'at', after its opcode; SIZE_MAX: it is
    no such. */
-static inline const uint8_t *short_string(const uint8_t *at, const uint8_t *end,
-                                          mproc_value_tag tag, mproc_value *v) {
-  mproc_view s = {at + 1, at < end ? at[0] : 0};
-  if (at == end || s.size > MPROC_TEXT_SHORT || s.size >= (size_t)(end - at))
-    return NULL;
-  if (tag == MPROC_VALUE_TEXT && !mproc_utf8_is_short_ascii(s) &&
-      mproc_utf8_kind(s) != MPROC_UTF8_VALID)
-    return NULL;
-  *v = mproc_build_simple(tag);
-  v->size = (uint8_t)s.size;
-  v->as.data = s.data;
-  return s.data + s.size;
+static inline size_t short_size(const uint8_t *at, const uint8_t *end) {
+  size_t size = at < end ? at[0] : SIZE_MAX;
+  return size <= MPROC_TEXT_SHORT && size < (size_t)(end - at) ? size
+                                                               : SIZE_MAX;
 }
 
-/* Memoizes the value under 'top', where its index is the next in a row. */
+static inline mproc_value short_string(mproc_value_tag tag, const uint8_t *at,
+                                       size_t size, uint32_t memo) {
+  mproc_value v = mproc_build_simple(tag);
+  v.size = (uint8_t)size;
+  v.memo = memo;
+  v.as.data = at;
+  return v;
+}
+
+static inline bool is_text(const uint8_t *at, size_t size) {
+  mproc_view s = {at, size};
+  return mproc_utf8_is_short_ascii(s) || mproc_utf8_kind(s) == MPROC_UTF8_VALID;
+}
+
+/* Whether what is memoized next can have the next of the indices in a row. */
+static inline bool can_memoize(const mproc_tree *t) {
+  return t->memo.count == t->dense && t->memo.count < t->memo.capacity &&
+         t->memo.count < UINT32_MAX - 1;
+}
+
+static inline void memoize(mproc_tree *t, mproc_value v) {
+  mproc_slot *slot = (mproc_slot *)t->memo.data + t->memo.count;
+  slot->value = v;
+  slot->number = 0;
+  slot->made = false;
+  t->dense = ++t->memo.count;
+}
+
+/* Memoizes the value under 'top', where its index is the next. */
 static inline bool put(mproc_tree *t, mproc_value *top, size_t index) {
-  size_t slot = t->memo.count;
-  if (index != slot || slot != t->dense || slot >= t->memo.capacity ||
-      slot >= UINT32_MAX - 1)
+  if (index != t->memo.count || !can_memoize(t))
     return false;
-  mproc_build_fill((mproc_slot *)t->memo.data, slot, top - 1);
-  t->dense = t->memo.count = slot + 1;
+  mproc_build_fill((mproc_slot *)t->memo.data, index, top - 1);
+  t->dense = ++t->memo.count;
   return true;
+}
+
+/*
+** Pushes the text at 'at'. Most is memoized by the next opcode, at 'next', and
+** is so at once, for a value is not read fast right after it was written.
+** Returns what comes next.
+*/
+static inline const uint8_t *push_text(mproc_tree *t, mproc_value *top,
+                                       const uint8_t *at, const uint8_t *next,
+                                       const uint8_t *end) {
+  size_t size = (size_t)(next - at);
+  if (next < end && next[0] == MPROC_OP_MEMOIZE && can_memoize(t)) {
+    mproc_value v =
+        short_string(MPROC_VALUE_TEXT, at, size, (uint32_t)t->memo.count + 1);
+    *top = v;
+    memoize(t, v);
+    return next + 1;
+  }
+  *top = short_string(MPROC_VALUE_TEXT, at, size, 0);
+  return next;
 }
 
 /* Fetches a value whose index is one in a row. */
@@ -102,7 +140,7 @@ static void run_leaves(Loop *l) {
   const mproc_value *limit = l->limit;
   mproc_value *top = l->top;
   while (top < limit && at < end) {
-    const uint8_t *after;
+    size_t size;
     switch ((mproc_pickle_opcode)at[0]) {
     case MPROC_OP_BINFLOAT:
       if (end - at < 9)
@@ -141,11 +179,10 @@ static void run_leaves(Loop *l) {
       at++;
       continue;
     case MPROC_OP_SHORT_BINUNICODE:
-      after = short_string(at + 1, end, MPROC_VALUE_TEXT, top);
-      if (after == NULL)
+      size = short_size(at + 1, end);
+      if (size == SIZE_MAX || !is_text(at + 2, size))
         break;
-      top++;
-      at = after;
+      at = push_text(t, top++, at + 2, at + 2 + size, end);
       continue;
     case MPROC_OP_MEMOIZE:
       if (top == floor || !put(t, top, t->memo.count))
@@ -289,12 +326,11 @@ static bool frame(Loop *l) {
 }
 
 static bool short_bytes(Loop *l) {
-  const uint8_t *after =
-      short_string(l->at + 1, l->end, MPROC_VALUE_BYTES, l->top);
-  if (after == NULL || !affords(l, 0))
+  size_t size = short_size(l->at + 1, l->end);
+  if (size == SIZE_MAX || !affords(l, 0))
     return false;
-  l->at = after;
-  l->top++;
+  *l->top++ = short_string(MPROC_VALUE_BYTES, l->at + 2, size, 0);
+  l->at += 2 + size;
   return true;
 }
 
