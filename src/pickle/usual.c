@@ -227,6 +227,18 @@ static bool mark(Loop *l) {
   return true;
 }
 
+/* Pushes a node, and memoizes it if that comes next, as push_text does. */
+static inline void push_node(Loop *l, uint32_t node) {
+  mproc_value v = mproc_build_simple(MPROC_VALUE_NODE);
+  v.as.node = node;
+  *l->top++ = v;
+  l->at++;
+  if (l->at < l->end && l->at[0] == MPROC_OP_MEMOIZE && can_memoize(l->t)) {
+    memoize(l->t, v);
+    l->at++;
+  }
+}
+
 /* Pushes a node of the topmost 'n' values; there is room for all of it. */
 static inline void make_node(Loop *l, mproc_node_kind kind, size_t n) {
   mproc_tree *t = l->t;
@@ -240,8 +252,7 @@ static inline void make_node(Loop *l, mproc_node_kind kind, size_t n) {
     t->cost += n * MPROC_ENTRY_COST;
     mproc_build_take(t, &node->as.items, l->top, n);
   }
-  *l->top = mproc_build_simple(MPROC_VALUE_NODE);
-  l->top++->as.node = place;
+  push_node(l, place);
 }
 
 static bool enclose(Loop *l, mproc_node_kind kind, size_t n) {
@@ -252,7 +263,6 @@ static bool enclose(Loop *l, mproc_node_kind kind, size_t n) {
       !affords(l, MPROC_NODE_COST + n * MPROC_ENTRY_COST))
     return false;
   make_node(l, kind, n);
-  l->at++;
   return true;
 }
 
