@@ -36,18 +36,16 @@
 
 typedef struct lmp_State {
   mproc_context ctx;
-  /* lua_topointer of the metatables, which the registry keeps alive */
+  /* lua_topointer of the metatables, which are kept alive */
   const void *connection_mt;
   const void *client_mt;
   const void *listener_mt;
   const void *process_mt;
   const void *canary; /* see lprocess.c; NULL: none */
   const void *waiting_mt;
-  /* the same of lvalue.h's types; the registry has each metatable under the
-     address of its place here, and what follows under its own */
-  const void *types[LMP_VALUE_TYPES];
+  const void *types[LMP_VALUE_TYPES]; /* the same of lvalue.h's types */
+  /* the registry has each of what follows under its address */
   char parent; /* the connection that connection.parent gave */
-  char none;
   char dumps, loads; /* the functions, for send and recv */
   char globals;      /* module -> name -> global */
   char names_2to3, imports_2to3, names_3to2, imports_3to2; /* _compat_pickle */
@@ -58,9 +56,14 @@ typedef struct lmp_State {
   struct lmp_Waiting *sets; /* those that wait for more than one handle */
 } lmp_State;
 
-/* Its user values. */
-#define LMP_MODULE 1    /* the module's table */
-#define LMP_UNPICKLER 2 /* an idle one; see lunpickle.c */
+/* Its user values: what is at hand in one step. */
+enum {
+  LMP_MODULE = 1, /* the module's table */
+  LMP_UNPICKLER,  /* an idle one; see lunpickle.c */
+  LMP_THE_NONE,   /* lvalue.h's None, and from the next on the metatables */
+  LMP_METATABLES,
+  LMP_USERVALUES = LMP_METATABLES + LMP_VALUE_TYPES - 1
+};
 
 /*
 ** [-0, +1, m] Pushes the state of this Lua state. There is one only, however

@@ -152,7 +152,7 @@ static int push_refusal(lua_State *L, const char *problem, size_t offset) {
 }
 
 int lmp_loads(lua_State *L) {
-  Run r = {L, NULL, 0, 0, 0, SIZE_MAX, false, false, {false}, NULL};
+  Run r = {L, NULL, 0, 0, 0, SIZE_MAX, false, false, NULL};
   mproc_tree_limits limits = {SIZE_MAX, INT_DIGITS};
   mproc_view in;
   mproc_status st;

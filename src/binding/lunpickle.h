@@ -15,8 +15,7 @@ enum {
   OWNER,     /* the Unpickler */
   MADE,      /* number of what occurs again -> its value; or nil */
   SPILLED,   /* the slots of the deeper frames; or nil */
-  TYPES,     /* from here on: the metatables, once they were needed */
-  BASE = TYPES + LMP_VALUE_TYPES /* and from here on: text that was fetched */
+  BASE       /* from here on: text that was fetched */
 };
 
 /* The 'place' of a node whose constructor waits for its arguments; that of
@@ -59,9 +58,8 @@ typedef struct Run {
   uint32_t made;  /* places given in MADE: to the other texts first */
   size_t max_depth;
   bool wrap;
-  bool old_names;              /* Python 2's: protocol 2 and below */
-  bool types[LMP_VALUE_TYPES]; /* whether the stack has the metatable */
-  const char *problem;         /* why the pickle is refused */
+  bool old_names;      /* Python 2's: protocol 2 and below */
+  const char *problem; /* why the pickle is refused */
 } Run;
 
 static inline Frame *lmp_unpickle_frame(const Run *r) {
@@ -135,9 +133,6 @@ bool lmp_unpickle_visit(Run *r, const mproc_value *v, bool wrap);
 
 /* [-0, +0, m] Sets the metatable of the table on the top. */
 void lmp_unpickle_tag(Run *r, lmp_ValueType type);
-
-/* [-0, +1, -] Pushes None. */
-void lmp_unpickle_none(Run *r);
 
 /* [-0, +1, m] Pushes text that was fetched, and keeps it for the next time: at
    its number's place on the stack, or, of so much, in MADE. */

@@ -8,26 +8,8 @@
 #include "pickle/bigint.h"
 
 void lmp_unpickle_tag(Run *r, lmp_ValueType type) {
-  lua_State *L = r->L;
-  int slot = TYPES + (int)type;
-  if (!r->types[type]) {
-    lmp_pushtype(L, type);
-    lua_replace(L, slot);
-    r->types[type] = true;
-  }
-  lua_pushvalue(L, slot);
-  lua_setmetatable(L, -2);
-}
-
-void lmp_unpickle_none(Run *r) {
-  lua_State *L = r->L;
-  int slot = TYPES + LMP_NONE;
-  if (!r->types[LMP_NONE]) {
-    lmp_pushnone(L);
-    lua_replace(L, slot);
-    r->types[LMP_NONE] = true;
-  }
-  lua_pushvalue(L, slot);
+  lmp_pushtype(r->L, type);
+  lua_setmetatable(r->L, -2);
 }
 
 void lmp_unpickle_text(Run *r, mproc_slot *slot) {

@@ -32,7 +32,7 @@ static inline void push_simple(Run *r, const mproc_value *v, bool wrap) {
   mproc_view bytes = {NULL, v->size};
   switch ((mproc_value_tag)v->tag) {
   case MPROC_VALUE_NONE:
-    lmp_unpickle_none(r);
+    lmp_pushnone(L);
     break;
   case MPROC_VALUE_FALSE:
   case MPROC_VALUE_TRUE:
