@@ -150,10 +150,17 @@ bool lmp_unpickle_visit(Run *r, const mproc_value *v, bool wrap) {
 
 /* ---- values that need no frame ---- */
 
+/* The values of the first piece; NULL: there are none. */
+static inline const mproc_value *first_values(const mproc_tree *t,
+                                              const mproc_items *items) {
+  return items->count > 0 ? (const mproc_value *)t->values.data + items->start
+                          : NULL;
+}
+
 /* Whether a node is a list or tuple of a few simple values. */
 static bool is_flat(const mproc_tree *t, const mproc_node *n) {
   const mproc_items *items = &n->as.items;
-  const mproc_value *v = (const mproc_value *)t->values.data + items->start;
+  const mproc_value *v = first_values(t, items);
   if ((n->kind != MPROC_NODE_LIST && n->kind != MPROC_NODE_TUPLE) ||
       items->count > FLAT || items->more != 0)
     return false;
@@ -169,7 +176,7 @@ static void push_flat(Run *r, uint32_t node, bool wrap) {
   const mproc_tree *t = &r->u->tree;
   mproc_node *n = mproc_tree_node(t, node);
   const mproc_items *items = &n->as.items;
-  const mproc_value *v = (const mproc_value *)t->values.data + items->start;
+  const mproc_value *v = first_values(t, items);
   lmp_unpickle_container(r, n);
   for (size_t i = 0; i < items->count; i++) {
     push_simple(r, &v[i], wrap);
