@@ -160,10 +160,11 @@ static inline const mproc_value *first_values(const mproc_tree *t,
 /* Whether a node is a list or tuple of a few simple values. */
 static bool is_flat(const mproc_tree *t, const mproc_node *n) {
   const mproc_items *items = &n->as.items;
-  const mproc_value *v = first_values(t, items);
+  const mproc_value *v;
   if ((n->kind != MPROC_NODE_LIST && n->kind != MPROC_NODE_TUPLE) ||
       items->count > FLAT || items->more != 0)
     return false;
+  v = first_values(t, items);
   for (size_t i = 0; i < items->count; i++) {
     if (v[i].tag == MPROC_VALUE_NODE)
       return false;
