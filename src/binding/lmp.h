@@ -45,12 +45,12 @@ typedef struct lmp_State {
   const void *waiting_mt;
   const void *types[LMP_VALUE_TYPES]; /* the same of lvalue.h's types */
   /* the registry has each of what follows under its address */
-  char parent; /* the connection that connection.parent gave */
+  char parent;       /* the connection that connection.parent gave */
   char dumps, loads; /* the functions, for send and recv */
   char globals;      /* module -> name -> global */
   char names_2to3, imports_2to3, names_3to2, imports_3to2; /* _compat_pickle */
   char picklers; /* one idle pickler; see lpickle.c */
-  char waiter; /* what set_waiter was given, its function, and 'cancel' */
+  char waiter;   /* what set_waiter was given, its function, and 'cancel' */
   char waiter_wait, waiter_cancel;
   bool has_waiter;
   struct lmp_Waiting *sets; /* those that wait for more than one handle */
