@@ -418,6 +418,30 @@ describe("pickle of what is shared", function()
     assert(#dump {s, s, {s}, {[s] = s}} < 1500)
   end)
 
+  it("has a short string wherever it occurs, however many there are", function()
+    for _, n in ipairs {1, 20, 300, 10000} do
+      local shared, list, dict = {}, {}, {}
+      for i = 1, n do
+        list[i], list[n + i], dict["key " .. i] = "key " .. i, "key " .. i, i
+      end
+      local back = copy({list, dict, shared, {list[n], shared}})
+      assert.equal(2 * n, #back[1])
+      for i = 1, n do
+        local key = "key " .. i
+        assert(back[1][i] == key and back[1][n + i] == key and back[2][key] == i)
+      end
+      assert.equal("key " .. n, back[4][1])
+      assert(rawequal(back[3], back[4][2]) and #shared == 0)
+    end
+  end)
+
+  it("has each of two values that had one index in the memo", function()
+    local read = "(X\1\0\0\0aq\0h\0X\1\0\0\0bq\0h\0h\0l."
+    assert.same({"a", "a", "b", "b", "b"}, load(read))
+    read = "(X\1\0\0\0aq\0h\0]q\0h\0l."
+    assert.same({"a", "a", {}, {}}, load(read))
+  end)
+
   it("keeps cycles", function()
     each_protocol(function(protocol)
       local list = {}

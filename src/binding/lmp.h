@@ -36,31 +36,34 @@
 
 typedef struct lmp_State {
   mproc_context ctx;
-  /* lua_topointer of the metatables, which the registry keeps alive */
+  /* lua_topointer of the metatables, which are kept alive */
   const void *connection_mt;
   const void *client_mt;
   const void *listener_mt;
   const void *process_mt;
   const void *canary; /* see lprocess.c; NULL: none */
   const void *waiting_mt;
-  /* the same of lvalue.h's types; the registry has each metatable under the
-     address of its place here, and what follows under its own */
-  const void *types[LMP_VALUE_TYPES];
-  char parent; /* the connection that connection.parent gave */
-  char none;
+  const void *types[LMP_VALUE_TYPES]; /* the same of lvalue.h's types */
+  /* the registry has each of what follows under its address */
+  char parent;       /* the connection that connection.parent gave */
   char dumps, loads; /* the functions, for send and recv */
   char globals;      /* module -> name -> global */
   char names_2to3, imports_2to3, names_3to2, imports_3to2; /* _compat_pickle */
-  char
-      picklers; /* one idle pickler and unpickler; see lpickle.c, lunpickle.c */
-  char unpicklers;
-  char waiter; /* what set_waiter was given, its function, and 'cancel' */
+  char picklers; /* one idle pickler; see lpickle.c */
+  char waiter;   /* what set_waiter was given, its function, and 'cancel' */
   char waiter_wait, waiter_cancel;
   bool has_waiter;
   struct lmp_Waiting *sets; /* those that wait for more than one handle */
 } lmp_State;
 
-#define LMP_MODULE 1 /* its user value: the module's table */
+/* Its user values: what is at hand in one step. */
+enum {
+  LMP_MODULE = 1, /* the module's table */
+  LMP_UNPICKLER,  /* an idle one; see lunpickle.c */
+  LMP_THE_NONE,   /* lvalue.h's None, and from the next on the metatables */
+  LMP_METATABLES,
+  LMP_USERVALUES = LMP_METATABLES + LMP_VALUE_TYPES - 1
+};
 
 /*
 ** [-0, +1, m] Pushes the state of this Lua state. There is one only, however

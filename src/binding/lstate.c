@@ -27,7 +27,7 @@ void lmp_pushstate(lua_State *L) {
   if (lua_getfield(L, LUA_REGISTRYINDEX, INSTANCE) == LUA_TUSERDATA)
     return;
   lua_pop(L, 1);
-  s = (lmp_State *)lua_newuserdatauv(L, sizeof *s, LMP_MODULE);
+  s = (lmp_State *)lua_newuserdatauv(L, sizeof *s, LMP_USERVALUES);
   s->ctx.allocator.resize = lua_getallocf(L, &s->ctx.allocator.ud);
   s->ctx.crypto = NULL;
   s->ctx.orphans = NULL;

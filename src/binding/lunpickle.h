@@ -1,6 +1,6 @@
 /*
 ** lunpickle.h: what the files of pickle.loads share: a run and its frames.
-** Private to lunpickle.c, lunpickle_leaf.c and lunpickle_object.c.
+** Private to lunpickle*.c.
 */
 #ifndef LMP_LUNPICKLE_H
 #define LMP_LUNPICKLE_H
@@ -15,8 +15,7 @@ enum {
   OWNER,     /* the Unpickler */
   MADE,      /* number of what occurs again -> its value; or nil */
   SPILLED,   /* the slots of the deeper frames; or nil */
-  TYPES,     /* from here on: the metatables, once they were needed */
-  BASE = TYPES + LMP_VALUE_TYPES
+  BASE       /* from here on: text that was fetched */
 };
 
 /* The 'place' of a node whose constructor waits for its arguments; that of
@@ -54,13 +53,13 @@ typedef struct Unpickler {
 typedef struct Run {
   lua_State *L;
   Unpickler *u;
-  size_t depth;  /* frames in use */
-  uint32_t made; /* places given in MADE */
+  size_t depth;   /* frames in use */
+  uint32_t texts; /* so many of the fetched have places on the stack */
+  uint32_t made;  /* places given in MADE: to the other texts first */
   size_t max_depth;
   bool wrap;
-  bool old_names;              /* Python 2's: protocol 2 and below */
-  bool types[LMP_VALUE_TYPES]; /* whether the stack has the metatable */
-  const char *problem;         /* why the pickle is refused */
+  bool old_names;      /* Python 2's: protocol 2 and below */
+  const char *problem; /* why the pickle is refused */
 } Run;
 
 static inline Frame *lmp_unpickle_frame(const Run *r) {
@@ -87,22 +86,57 @@ static inline void lmp_unpickle_items(Frame *f, const mproc_items *items) {
   f->count = 0;
 }
 
+/* For the API's sizes, which are int. */
+static inline int lmp_unpickle_capped(size_t n) {
+  return n < 1u << 24 ? (int)n : 1 << 24;
+}
+
 /* ---- lunpickle.c ---- */
 
 /* Returns false, and sets r->problem. */
 bool lmp_unpickle_refuse(Run *r, const char *problem);
 
-/* [-0, +0, m] Keeps the value on the top, where the node occurs again. */
-void lmp_unpickle_keep(Run *r, uint32_t node);
+/* ---- lunpickle_frame.c ---- */
 
-/* [-0, +0, m] Sets the metatable of the table on the top. */
-void lmp_unpickle_tag(Run *r, lmp_ValueType type);
+/* Frames on the Lua stack; the slots of deeper ones are in SPILLED. */
+#define LMP_UNPICKLE_SPILL 1000
+
+/* [-0, +0, m] Keeps the value on the top, which is a node's. */
+void lmp_unpickle_keep_shared(Run *r, mproc_node *n);
+
+/* [-0, +0, m] The same, where the node occurs again. */
+static inline void lmp_unpickle_keep(Run *r, mproc_node *n) {
+  if (n->shared)
+    lmp_unpickle_keep_shared(r, n);
+}
+
+/* [-0, +1, m] Pushes the container that a node is to become, without items. */
+void lmp_unpickle_container(Run *r, const mproc_node *n);
+
+/* [-0, +2, e] Begins a node with parts; false: refused. */
+bool lmp_unpickle_enter(Run *r, uint32_t node, bool wrap);
+
+/* [-0, +2, m] Puts the slots of the innermost frame back on the Lua stack, below
+   the value on the top. */
+void lmp_unpickle_unspill(Run *r);
+
+/* ---- lunpickle_walk.c ---- */
+
+/* [-0, +1, e] Pushes the tree's value; false: it is refused. */
+bool lmp_unpickle_walk(Run *r);
 
 /* [-0, +0 or +2, e] Attaches a value to the innermost frame's, or begins its
    own frame; false: it is refused. */
 bool lmp_unpickle_visit(Run *r, const mproc_value *v, bool wrap);
 
 /* ---- lunpickle_leaf.c ---- */
+
+/* [-0, +0, m] Sets the metatable of the table on the top. */
+void lmp_unpickle_tag(Run *r, lmp_ValueType type);
+
+/* [-0, +1, m] Pushes text that was fetched, and keeps it for the next time: at
+   its number's place on the stack, or, of so much, in MADE. */
+void lmp_unpickle_text(Run *r, mproc_slot *slot);
 
 /* [-0, +1, m] Pushes bytes; where 'wrap', so that they stay apart from text. */
 void lmp_unpickle_bytes(Run *r, mproc_view v, bool wrap);

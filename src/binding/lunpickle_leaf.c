@@ -7,6 +7,28 @@
 #include "binding/lunpickle.h"
 #include "pickle/bigint.h"
 
+void lmp_unpickle_tag(Run *r, lmp_ValueType type) {
+  lmp_pushtype(r->L, type);
+  lua_setmetatable(r->L, -2);
+}
+
+void lmp_unpickle_text(Run *r, mproc_slot *slot) {
+  lua_State *L = r->L;
+  lua_Integer place = (lua_Integer)slot->number - (lua_Integer)r->texts;
+  if (slot->made) {
+    lua_rawgeti(L, MADE, place);
+    return;
+  }
+  lua_pushlstring(L, (const char *)slot->value.as.data, slot->value.size);
+  slot->made = true;
+  if (place <= 0) {
+    lua_copy(L, -1, BASE - 1 + (int)slot->number);
+  } else {
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, MADE, place);
+  }
+}
+
 /* [-0, +1, m] Pushes {string}, tagged. */
 static void push_wrapped(Run *r, mproc_view v, lmp_ValueType type) {
   lua_createtable(r->L, 1, 0);

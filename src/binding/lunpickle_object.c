@@ -48,7 +48,7 @@ void lmp_unpickle_object(Run *r, Frame *f, const mproc_node *n) {
   } else {
     lua_createtable(L, 0, 4);
     lmp_unpickle_tag(r, LMP_OBJECT);
-    lmp_unpickle_keep(r, f->node);
+    lmp_unpickle_keep(r, mproc_tree_node(&r->u->tree, f->node));
     lua_pushnil(L);
   }
 }
@@ -123,7 +123,7 @@ static bool construct(Run *r, const Frame *f) {
     return lmp_unpickle_refuse(r, "a constructor returned nil");
   lua_replace(L, args - 2);
   lua_settop(L, args - 2);
-  lmp_unpickle_keep(r, f->node);
+  lmp_unpickle_keep(r, mproc_tree_node(&r->u->tree, f->node));
   lua_pushnil(L);
   return true;
 }
@@ -214,6 +214,7 @@ bool lmp_unpickle_persistent(Run *r) {
   if (lua_isnil(L, -1))
     return lmp_unpickle_refuse(r, "persistent_load returned nil");
   lua_replace(L, -3);
-  lmp_unpickle_keep(r, lmp_unpickle_frame(r)->node);
+  lmp_unpickle_keep(r,
+                    mproc_tree_node(&r->u->tree, lmp_unpickle_frame(r)->node));
   return true;
 }

@@ -9,8 +9,8 @@
 #include "binding/lmp.h"
 #include "pickle/bigint.h"
 
-/* Each type's metatable is in the registry under the address of its place in
-   lmp_State's 'types', which has its lua_topointer. */
+/* Each type's metatable is a user value of the state, and its lua_topointer is in
+   lmp_State's 'types'. */
 
 static const char *const type_names[LMP_VALUE_TYPES] = {
     "None",  "tuple", "set",    "frozenset", "dict",
@@ -18,12 +18,11 @@ static const char *const type_names[LMP_VALUE_TYPES] = {
 };
 
 void lmp_pushtype(lua_State *L, lmp_ValueType type) {
-  lmp_State *s = lmp_state(L);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &s->types[type]);
+  lua_getiuservalue(L, lua_upvalueindex(1), LMP_METATABLES + (int)type);
 }
 
 void lmp_pushnone(lua_State *L) {
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &lmp_state(L)->none);
+  lua_getiuservalue(L, lua_upvalueindex(1), LMP_THE_NONE);
 }
 
 lmp_ValueType lmp_typetagged(const lmp_State *s, const void *metatable) {
@@ -336,27 +335,29 @@ static const luaL_Reg int_metamethods[] = {
 static void make_types(lua_State *L) {
   lmp_State *s = lmp_state(L);
   for (int type = 0; type < LMP_VALUE_TYPES; type++) {
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &s->types[type]) == LUA_TNIL) {
+    lmp_pushtype(L, (lmp_ValueType)type);
+    if (lua_isnil(L, -1)) {
       lua_pop(L, 1);
       lua_createtable(L, 0, 4);
       lua_pushfstring(L, "multiprocessing.pickle.%s", type_names[type]);
       lua_setfield(L, -2, "__name");
       lua_pushvalue(L, -1);
-      lua_rawsetp(L, LUA_REGISTRYINDEX, &s->types[type]);
+      lua_setiuservalue(L, lua_upvalueindex(1), LMP_METATABLES + type);
       s->types[type] = lua_topointer(L, -1);
     }
     lua_setfield(L, -2, type_names[type]);
   }
 }
 
-/* [-0, +0, m] Makes what there is one of in the registry: None, globals. */
+/* [-0, +0, m] Makes what there is one of: None, globals. */
 static void make_singletons(lua_State *L) {
   lmp_State *s = lmp_state(L);
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &s->none) == LUA_TNIL) {
+  lmp_pushnone(L);
+  if (lua_isnil(L, -1)) {
     lua_newuserdatauv(L, 0, 0);
     lmp_pushtype(L, LMP_NONE);
     lua_setmetatable(L, -2);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &s->none);
+    lua_setiuservalue(L, lua_upvalueindex(1), LMP_THE_NONE);
     lua_newtable(L);
     lua_createtable(L, 0, 1);
     lua_pushliteral(L, "v");

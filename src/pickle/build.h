@@ -1,6 +1,7 @@
 /*
 ** build.h: what the files that run a pickle's opcodes share: the stack, and the
-** steps of which the opcodes are made. Private to build.c, scalar.c and reduce.c.
+** steps of which the opcodes are made. Private to build.c, usual.c, container.c,
+** scalar.c and reduce.c.
 **
 ** What returns a status has told b->t->problem where that is UNPICKLING.
 */
@@ -11,6 +12,11 @@
 
 #include "pickle/reader.h"
 #include "pickle/tree.h"
+
+/* What a node, or a piece of a container, is reckoned to cost once it is a Lua
+   value: a table, an entry in one, a string. */
+#define MPROC_NODE_COST 64
+#define MPROC_ENTRY_COST 32
 
 /* One run: the tree, and what is needed only while it is built. */
 typedef struct mproc_build {
@@ -51,12 +57,17 @@ mproc_status mproc_build_push_slowly(mproc_build *b, mproc_value v);
 
 mproc_status mproc_build_push_node(mproc_build *b, mproc_node_kind kind);
 
+/* ---- container.c ---- */
+
 /* Pushes a container of the topmost 'n' values. */
 mproc_status mproc_build_enclose(mproc_build *b, mproc_node_kind kind,
                                  size_t n);
 
 /* Takes the innermost mark away; '*n' values were above it. */
 mproc_status mproc_build_pop_mark(mproc_build *b, size_t *n);
+
+/* One opcode of marks or containers; false: it is none. */
+bool mproc_build_container(mproc_build *b, mproc_status *st);
 
 /* ---- scalar.c ---- */
 
@@ -82,6 +93,14 @@ bool mproc_build_instance(mproc_build *b, mproc_status *st);
 
 /* Makes sets of the calls that make one; when all opcodes have run. */
 void mproc_build_settle(mproc_build *b);
+
+/* ---- usual.c ---- */
+
+/*
+** Runs the opcodes of which most pickles consist for as long as nothing can
+** fail or take new memory; 'r' stops before any other, and any that is at fault.
+*/
+void mproc_build_usual(mproc_build *b, mproc_pickle_reader *r);
 
 /* ---- the stack ---- */
 
@@ -147,6 +166,47 @@ static inline bool mproc_build_view(const mproc_build *b, const mproc_value *v,
   out->data = v->as.data;
   out->size = v->size;
   return v->tag == (text ? MPROC_VALUE_TEXT : MPROC_VALUE_BYTES);
+}
+
+/* ---- containers and the memo ---- */
+
+/* Adds the 'n' values at 'from' to 'items'; there is room for them, and for one
+   piece more unless they are the first. */
+static inline void mproc_build_take(mproc_tree *t, mproc_items *items,
+                                    const mproc_value *from, size_t n) {
+  size_t start = t->values.count;
+  memcpy((mproc_value *)t->values.data + start, from, n * sizeof *from);
+  t->values.count += n;
+  if (items->count == 0) {
+    items->start = start;
+    items->size = n;
+  } else {
+    mproc_piece *pieces = (mproc_piece *)t->pieces.data;
+    mproc_piece piece = {start, n, 0};
+    uint32_t *link =
+        items->last == 0 ? &items->more : &pieces[items->last - 1].more;
+    pieces[t->pieces.count++] = piece;
+    *link = items->last = (uint32_t)t->pieces.count;
+  }
+  items->count += n;
+}
+
+/* Memoizes 'v'. Text tells from now on which slot it is in. */
+static inline void mproc_build_fill(mproc_slot *slots, size_t slot,
+                                    mproc_value *v) {
+  if (v->tag == MPROC_VALUE_TEXT)
+    v->memo = (uint32_t)slot + 1;
+  slots[slot].value = *v;
+  slots[slot].number = 0;
+  slots[slot].made = false;
+}
+
+/* Notes that what is in this slot occurs more than once. */
+static inline void mproc_build_share(mproc_tree *t, mproc_slot *slot) {
+  if (slot->value.tag == MPROC_VALUE_NODE)
+    mproc_tree_node(t, slot->value.as.node)->shared = true;
+  else if (slot->value.tag == MPROC_VALUE_TEXT && slot->number == 0)
+    slot->number = ++t->fetched;
 }
 
 #endif

@@ -24,6 +24,7 @@ mproc_status mproc_tree_reserve(mproc_tree *t, mproc_array *a, size_t n,
                               capacity * size);
   if (data == NULL)
     return MPROC_NOMEM;
+  t->held += (capacity - a->capacity) * size;
   a->data = data;
   a->capacity = capacity;
   return MPROC_OK;
@@ -31,6 +32,7 @@ mproc_status mproc_tree_reserve(mproc_tree *t, mproc_array *a, size_t n,
 
 static void array_free(mproc_tree *t, mproc_array *a, size_t size) {
   mproc_free(t->allocator, a->data, a->capacity * size);
+  t->held -= a->capacity * size;
   memset(a, 0, sizeof *a);
 }
 
@@ -70,26 +72,31 @@ static void free_texts(mproc_tree *t) {
   t->texts.count = 0;
 }
 
-/* Empties it; frees it too where it holds more than 'keep' bytes. */
-static inline void array_clear(mproc_tree *t, mproc_array *a, size_t size,
-                               size_t keep) {
-  if (a->capacity * size > keep)
-    array_free(t, a, size);
-  a->count = 0;
+/* Frees each of the arrays that has more than its share of 'keep'. */
+static void shrink(mproc_tree *t, size_t keep) {
+  const struct {
+    mproc_array *array;
+    size_t size;
+  } all[] = {
+      {&t->nodes, sizeof(mproc_node)},   {&t->values, sizeof(mproc_value)},
+      {&t->pieces, sizeof(mproc_piece)}, {&t->objects, sizeof(mproc_object)},
+      {&t->stack, sizeof(mproc_value)},  {&t->marks, sizeof(size_t)},
+      {&t->memo, sizeof(mproc_slot)},    {&t->texts, sizeof(uint8_t *)}};
+  keep /= 4; /* the large ones: nodes, values, stack, memo */
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+    if (all[i].array->capacity * all[i].size > keep)
+      array_free(t, all[i].array, all[i].size);
+  }
 }
 
 void mproc_tree_clear(mproc_tree *t, size_t keep) {
-  keep /= 4; /* the large ones: nodes, values, stack, memo */
-  free_texts(t);
-  array_clear(t, &t->nodes, sizeof(mproc_node), keep);
-  array_clear(t, &t->values, sizeof(mproc_value), keep);
-  array_clear(t, &t->pieces, sizeof(mproc_piece), keep);
-  array_clear(t, &t->objects, sizeof(mproc_object), keep);
-  array_clear(t, &t->stack, sizeof(mproc_value), keep);
-  array_clear(t, &t->marks, sizeof(size_t), keep);
-  array_clear(t, &t->memo, sizeof(mproc_slot), keep);
-  array_clear(t, &t->texts, sizeof(uint8_t *), keep);
-  if (t->places.capacity > keep / sizeof(mproc_memo_slot))
+  if (t->texts.count > 0)
+    free_texts(t);
+  if (t->held > keep)
+    shrink(t, keep);
+  t->nodes.count = t->values.count = t->pieces.count = 0;
+  t->objects.count = t->stack.count = t->marks.count = t->memo.count = 0;
+  if (t->places.capacity > keep / 4 / sizeof(mproc_memo_slot))
     mproc_memo_free(&t->places, t->allocator);
   else if (t->places.count > 0)
     mproc_memo_clear(&t->places);

@@ -135,6 +135,7 @@ typedef struct mproc_tree_limits {
 
 typedef struct mproc_tree {
   const mproc_allocator *allocator;
+  size_t held;         /* bytes of memory of all these arrays */
   mproc_array nodes;   /* mproc_node */
   mproc_array values;  /* mproc_value: what containers hold */
   mproc_array pieces;  /* mproc_piece */

@@ -6,41 +6,13 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define HIGH_BITS UINT64_C(0x8080808080808080)
-
-static uint64_t load8(const uint8_t *p) {
-  uint64_t word;
-  memcpy(&word, p, sizeof word);
-  return word;
-}
-
-static uint32_t load4(const uint8_t *p) {
-  uint32_t word;
-  memcpy(&word, p, sizeof word);
-  return word;
-}
-
 /* The first byte that is not ASCII, or the end; 8 bytes at a time. */
 static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end) {
-  while (end - p >= 8 && (load8(p) & HIGH_BITS) == 0)
+  while (end - p >= 8 && (mproc_utf8_load8(p) & MPROC_UTF8_HIGH_BITS) == 0)
     p += 8;
   while (p < end && *p < 0x80)
     p++;
   return p;
-}
-
-/* Most strings are short and ASCII: two loads, that may overlap, tell. */
-static bool is_short_ascii(const uint8_t *p, size_t size) {
-  uint64_t bits;
-  if (size >= 8)
-    bits = load8(p) | load8(p + size - 8);
-  else if (size >= 4)
-    bits = load4(p) | load4(p + size - 4);
-  else if (size > 0)
-    bits = (uint64_t)(p[0] | p[size / 2] | p[size - 1]);
-  else
-    bits = 0;
-  return (bits & HIGH_BITS) == 0;
 }
 
 /* Between 'low' and 'high', both included. */
@@ -76,7 +48,7 @@ static size_t sequence(const uint8_t *p, size_t left) {
 mproc_utf8 mproc_utf8_kind(mproc_view v) {
   const uint8_t *p = v.data, *end;
   mproc_utf8 kind = MPROC_UTF8_VALID;
-  if (v.size <= 16 && is_short_ascii(p, v.size))
+  if (v.size <= 16 && mproc_utf8_is_short_ascii(v))
     return MPROC_UTF8_VALID;
   end = p + v.size;
   while ((p = skip_ascii(p, end)) < end) {
