@@ -1,8 +1,13 @@
-"""The table, and the raw figures as JSON."""
+#!/usr/bin/env python3
+"""The table, and the raw figures as JSON.
+
+    bench/report.py bench/results/bench.json    prints the main README's table
+"""
 import json
 import os
 import platform
 import subprocess
+import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -114,3 +119,47 @@ def save(data, path):
     with open(path, "w") as file:
         json.dump(data, file, indent=1, ensure_ascii=False)
         file.write("\n")
+
+
+# ---- the short table of the main README ----
+
+CHOSEN = [("w1", "AF_UNIX"), ("w1", "AF_INET"), ("w2", "64 B"), ("w2", "1 KiB"),
+          ("w2", "64 KiB"), ("w2", "1 MiB"), ("w3", "K = 1"), ("w3", "K = 5,000"),
+          ("w4", "4 scalars"), ("w4", "1,000 floats"), ("w4", "200 dicts"),
+          ("w5", "AF_UNIX"), ("w5", "AF_INET")]
+
+
+def best(data, workload, case, is_wanted):
+    """The fastest row of those peers, as text."""
+    found = [(r["median"], r["peer"], r["way"]) for r in data["results"]
+             if (r["workload"], r["case"]) == (workload, case) and r["median"]
+             and is_wanted(r["peer"])]
+    if not found:
+        return "–", ""
+    median, peer, way = min(found)
+    return cell(median, None), row_name(peer, way)
+
+
+def markdown(data):
+    titles = {w["name"]: w["title"] for w in data["workloads"]}
+    newest = [peer for peer in data["versions"] if peer.startswith("python")][-1]
+    yield "| µs, less is better | C | this library | C%s | best other |" % (
+        newest.replace("python", "Python "))
+    yield "|---|---|---|---|---|"
+    for workload, case in CHOSEN:
+        ours, way = best(data, workload, case, "multiprocessing".__eq__)
+        other, name = best(data, workload, case, lambda peer: peer not in (
+            "c", "multiprocessing") and not peer.startswith("python"))
+        way = way.partition(", ")[2]
+        yield "| %s | %s | %s | %s | %s |" % (
+            titles[workload] + ": " + case,
+            best(data, workload, case, "c".__eq__)[0],
+            "**%s**" % ours + (" `%s`" % way if way else ""),
+            best(data, workload, case, newest.__eq__)[0],
+            other + (" " + name if name else ""))
+
+
+if __name__ == "__main__":
+    for file_name in sys.argv[1:]:
+        with open(file_name) as source:
+            print("\n".join(markdown(json.load(source))))

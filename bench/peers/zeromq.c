@@ -105,9 +105,14 @@ static double w1(worker *w, char *const words[4]) {
   return w->is_server ? WORKER_OK : worker_now() - start;
 }
 
+/* It queues a thousand messages, of whatever size. */
+#define LONGEST ((size_t)1 << 20)
+
 static double w2(worker *w, char *const words[4]) {
   peer *p = w->peer;
   size_t size = (size_t)atol(words[1]);
+  if (size > LONGEST)
+    return WORKER_CANNOT;
   const char *message = worker_reserve(w, size);
   long count = atol(words[2]);
   if (w->is_server) {
