@@ -281,11 +281,10 @@ $(BUILD)/spec/fuzz_%: spec/fuzz/fuzz_%.c $(ARCHIVE) $(BUILD)/flags
 BENCH_PEERS := c $(if $(call pkg-config,--modversion libzmq),zeromq)
 BENCH_PROGRAMS = $(BENCH_PEERS:%=$(BUILD)/bench/%)
 
-bench bench-scale: export BUILD := $(abspath $(BUILD))
-bench bench-scale: export LUA := $(LUA)
 bench-scale: export BENCH_SCALE = 1
-bench bench-scale: module spec-support bench-programs
-	@bench/run
+bench: module spec-support bench-programs
+	@BUILD="$(abspath $(BUILD))" LUA="$(LUA)" bench/run
+bench-scale: bench
 
 bench-programs: $(BENCH_PROGRAMS)
 $(BUILD)/bench/zeromq: BENCH_LIBS = $(call pkg-config,--libs libzmq)
