@@ -133,7 +133,7 @@ class Worker:
         try:
             self.process.stdin.write(
                 (" ".join(str(word) for word in words) + "\n").encode())
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):  # ValueError: ended by us
             raise Failure("ended")
 
     def line(self, patience=PATIENCE):
