@@ -165,9 +165,13 @@ def draw_curves(canvas, data, workload, colors):
         at = y.place(value)
         canvas.add("<path class='grid' stroke='#d0d7de' d='M%.1f %.1f H%.1f'/>",
                    x.start, at, x.end)
-        canvas.text(x.start - 6, at + 4, "{:,g}".format(value), "small", "end")
-    for value in sorted({p[0] for p in every}):
-        canvas.text(x.place(value), bottom + 18, labels[value], "small", "middle")
+        canvas.text(x.start - 6, at + 4, "{:,.12g}".format(value), "small", "end")
+    free = WIDTH  # labels from the right to the left, where there is room
+    for value in sorted({p[0] for p in every}, reverse=True):
+        if x.place(value) + 32 < free:
+            free = x.place(value) - 32
+            canvas.text(x.place(value), bottom + 18, labels[value], "small",
+                        "middle")
     ends = []
     ways = {}
     for peer, way, points in series:

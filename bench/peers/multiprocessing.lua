@@ -126,7 +126,7 @@ local function send_many(conn, message, count)
   for i = 1, batch(message) do list[i] = message end
   while count > 0 do
     if count < #list then list = table.move(list, 1, count, 1, {}) end
-    check(conn:send_many(list))
+    check(conn:send_many(list, "bytes"))
     count = count - #list
   end
 end
@@ -139,7 +139,6 @@ local function send_corked(conn, message, count)
     check(conn:flush())
     count = count - n
   end
-  if conn.uncork then conn:uncork() end
 end
 
 local ways = {
