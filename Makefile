@@ -6,7 +6,9 @@
 #   make check      linters and the rules of the layers
 #   make fuzz       each fuzz target for FUZZ_SECONDS=60 (clang's libFuzzer);
 #                   FUZZ="loads frame": only these
-#   make bench-pickle   dumps and loads beside CPython's and other codecs
+#   make bench      speed beside C, CPython and other libraries, in 5 minutes
+#                   (BENCH="w2 codec", PEERS=..., CPUS=2: see bench/README.md);
+#                   bench-scale: the larger sizes and counts
 #   make install    into $(PREFIX), under $(DESTDIR); uninstall takes it away
 #   make format     lets clang-format lay out the C sources
 #   make clean
@@ -125,8 +127,8 @@ HOSTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/*_host.c))
 C_TESTS := $(patsubst spec/c/%.c,$(BUILD)/spec/%,$(wildcard spec/c/*_test.c))
 
 .PHONY: all module archive spec-support demo test ctest specs check luacheck \
-        format-check layers c++-compat fuzz fuzz-targets bench-pickle format \
-        install install-module install-library uninstall clean FORCE
+        format-check layers c++-compat fuzz fuzz-targets bench bench-scale \
+        bench-programs format install install-module install-library uninstall clean FORCE
 
 all: module archive
 module: $(MODULE)
@@ -275,9 +277,22 @@ $(BUILD)/spec/fuzz_%: spec/fuzz/fuzz_%.c $(ARCHIVE) $(BUILD)/flags
 
 # ---- speed ----
 
-bench-pickle: module
-	@LUA_PATH="$(LPATH);$${LUA_PATH-;}" LUA_CPATH="$(CPATH);$${LUA_CPATH-;}" \
-	LUA=$(LUA) bench/pickle
+# The peers in C; zeromq where its library is here. The clock of the peers in
+# Lua is the specs'.
+BENCH_PEERS := c $(if $(call pkg-config,--modversion libzmq),zeromq)
+BENCH_PROGRAMS = $(BENCH_PEERS:%=$(BUILD)/bench/%)
+
+bench-scale: export BENCH_SCALE = 1
+bench: module spec-support bench-programs
+	@BUILD="$(abspath $(BUILD))" LUA="$(LUA)" bench/run
+bench-scale: bench
+
+bench-programs: $(BENCH_PROGRAMS)
+$(BUILD)/bench/zeromq: BENCH_LIBS = $(call pkg-config,--libs libzmq)
+$(BUILD)/bench/%: bench/peers/%.c bench/worker.c bench/worker.h $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)$(COMPILE) -o $@ $< bench/worker.c $(LDFLAGS) $(CRYPTO_LIBS) \
+	  $(BENCH_LIBS)
 
 # ---- installing ----
 

@@ -1,4 +1,4 @@
-"""The values of bench/pickle."""
+"""The values of W4 and of the codec."""
 import os
 import pickle
 import random
