@@ -375,4 +375,77 @@ describe("connection.ready", function()
       for _ in connection.ready({a, b}, 0) do error("ready") end
     end)
   end)
+
+  it("gives what is in a Poller as it becomes ready, and ends at the timeout", function()
+    local a, b, _ <close> = helpers.pair()
+    local c, d, _ <close> = helpers.pair()
+    local poller <close> = assert(connection.Poller())
+    poller:add(b)
+    poller:add(d)
+    for _, message in ipairs {"one", "two"} do assert(a:send_bytes(message)) end
+    assert(c:send_bytes("three"))
+    local got = {}
+    for conn in connection.ready(poller, SHORT) do table.insert(got, conn:recv_bytes()) end
+    table.sort(got)
+    assert.same({"one", "three", "two"}, got)
+    assert.is_false(poller.closed)
+  end)
+
+  it("ends when a Poller is empty, as when its peers have left", function()
+    local poller <close> = assert(connection.Poller())
+    for i = 1, 3 do
+      local peer = helpers.raw_peer()
+      poller:add(peer.conn)
+      peer.raw:write_frame("from " .. i)
+      peer.raw:close()
+    end
+    local got = {}
+    for conn in connection.ready(poller) do
+      local message, err = conn:recv_bytes()
+      if message then
+        table.insert(got, message)
+      else
+        assert.equal("EOFError", err.name)
+        conn:close()
+      end
+    end
+    table.sort(got)
+    assert.same({"from 1", "from 2", "from 3"}, got)
+    for _ in connection.ready(poller) do error("ready") end
+  end)
+
+  it("passes over what is taken out of a Poller, or closed, while it is queued", function()
+    for _, leave in ipairs {
+      function(_, conn) conn:close() end,
+      function(poller, conn) poller:remove(conn) end,
+      function(poller) poller:close() end,
+    } do
+      local a, b, _ <close> = helpers.pair()
+      local c, d, _ <close> = helpers.pair()
+      local poller <close> = assert(connection.Poller())
+      poller:add(b)
+      poller:add(d)
+      assert(a:send_bytes("x"))
+      assert(c:send_bytes("x"))
+      local seen = 0
+      for conn in connection.ready(poller, 0) do
+        seen = seen + 1
+        if not poller.closed then leave(poller, conn == b and d or b) end
+        conn:recv_bytes()
+      end
+      assert.equal(1, seen)
+    end
+  end)
+
+  it("throws for a Poller that is waited for without end in vain", function()
+    local poller = assert(connection.Poller())
+    poller:close()
+    for _ in connection.ready(poller) do error("ready") end
+    assert_misuse("bad argument #2", function()
+      local a, _, _ <close> = helpers.pair()
+      local open <close> = assert(connection.Poller())
+      open:add(a)
+      for _ in connection.ready(open, "1") do error("ready") end
+    end)
+  end)
 end)

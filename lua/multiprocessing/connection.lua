@@ -32,6 +32,7 @@ return {
   Connection = core.Connection,
   Listener = core.Listener,
   Pipe = core.Pipe,
+  Poller = core.Poller,
   address_type = core.address_type,
   answer_challenge = challenge.answer,
   default_family = core.default_family,

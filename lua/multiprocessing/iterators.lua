@@ -70,13 +70,28 @@ local function find(list, object, hint)
   end
 end
 
---- connection.ready(objects [, timeout]): each object of `objects` as often as
--- it is ready; ends at the first timeout. The list may be changed in the loop:
--- what was taken out of it is not given any more.
----@param objects any[]
----@param timeout number? seconds for each wait; nil waits for ever
-function iterators.ready(objects, timeout)
-  check(1, "ready", objects, "table")
+--- What the Poller finds; ends at the first timeout, or when nothing is in it.
+local function ready_of_poller(poller, timeout)
+  local queue, first = {}, 1
+  return function()
+    while queue[first] ~= nil and not core.is_polled(poller, queue[first]) do
+      first = first + 1
+    end
+    if queue[first] == nil then
+      if #poller == 0 then return nil end
+      local err
+      queue, err = poller:wait(timeout)
+      if not queue then error(err, 0) end
+      first = 1
+    end
+    first = first + 1
+    return queue[first - 1]
+  end
+end
+
+--- The same of a list, in its order: it may be changed in the loop, so it is
+--- looked through each time.
+local function ready_of_list(objects, timeout)
   local queue, first, place = {}, 1, 1
   local function is_gone(object) -- the queue is in the order of the list
     local at = find(objects, object, place)
@@ -95,6 +110,17 @@ function iterators.ready(objects, timeout)
     first = first + 1
     return queue[first - 1]
   end
+end
+
+--- connection.ready(objects [, timeout]): each object of a list, or of a Poller,
+-- as often as it is ready; ends at the first timeout. Either may be changed in
+-- the loop: what was taken out is not given any more.
+---@param objects any[] | multiprocessing.Poller
+---@param timeout number? seconds for each wait; nil waits for ever
+function iterators.ready(objects, timeout)
+  if core.is_poller(objects) then return ready_of_poller(objects, timeout) end
+  check(1, "ready", objects, "table")
+  return ready_of_list(objects, timeout)
 end
 
 return iterators

@@ -70,7 +70,7 @@ int lmp_client_new(lua_State *L) {
     return lmp_pushfailure(L, st, "connecting to", name);
   lmp_setcore(c, core, &o.listener.connection);
   if (o.nonblocking) {
-    c->unannounced = true;
+    mproc_connection_announce(core);
     mproc_connection_step(
         core); /* on its way; what comes of it is told later */
     return 1;

@@ -17,7 +17,7 @@ lmp_Connection *lmp_newconnection(lua_State *L, const char *type, int nuv) {
   c->timeout = HUGE_VAL;
   c->received = 0;
   c->waits = 0;
-  c->may_read = c->may_write = c->anchored = c->unannounced = false;
+  c->may_read = c->may_write = c->anchored = false;
   luaL_setmetatable(L, type);
   return c;
 }
@@ -46,7 +46,7 @@ mproc_status lmp_stepconnection(lmp_Connection *c) {
   mproc_status st =
       lmp_isbusy(c) ? MPROC_AGAIN : mproc_connection_step(c->core);
   if (st != MPROC_AGAIN)
-    c->unannounced = false;
+    mproc_connection_heard(c->core);
   return st;
 }
 
@@ -352,7 +352,7 @@ static int poll_step(lua_State *L, lmp_Wait *w) {
   w->polled = false;
   lmp_releaseheld(L, 1, c);
   if (mproc_connection_is_open(c->core))
-    c->unannounced = false;
+    mproc_connection_heard(c->core);
   if (st == MPROC_AGAIN && !w->expired)
     return await(w, c, MPROC_READ);
   if (st == MPROC_NOMEM)

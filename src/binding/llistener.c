@@ -10,6 +10,7 @@
 static lmp_Listener *new_listener(lua_State *L) {
   lmp_Listener *l = (lmp_Listener *)lua_newuserdatauv(L, sizeof *l, CODEC);
   l->core = NULL; /* closed: __gc has nothing to do yet */
+  l->poller = NULL;
   luaL_setmetatable(L, LMP_LISTENER);
   return l;
 }
@@ -80,16 +81,29 @@ static int again(lua_State *L, const lmp_Listener *l, lmp_Wait *w) {
   return LMP_AGAIN;
 }
 
+/*
+** Another loop that waits for the listener sees what has changed. Should that
+** fail, it wakes that loop once more.
+*/
+static void tell_others(const lmp_Listener *l) {
+  if (l->poller != NULL)
+    mproc_poller_settle(l->poller);
+}
+
 /* Stack: listener, and what 'again' has put there. */
 static int accept_step(lua_State *L, lmp_Wait *w) {
   const lmp_Listener *l = check_open(L);
   bool called =
       !w->polled || mproc_listener_is_called(l->core, w->items, w->count);
-  mproc_status st = mproc_listener_step(l->core, w->waited, called);
+  /* another loop waits as we would */
+  bool attended = w->waited || l->poller != NULL;
+  mproc_status st = mproc_listener_step(l->core, attended, called);
   if (st == MPROC_OK) {
     int results = take(L, l);
+    tell_others(l);
     return results > 0 ? results : accept_step(L, w);
   }
+  tell_others(l);
   if (st == MPROC_AGAIN && !w->expired)
     return again(L, l, w);
   return push_failure(L, l->core, st == MPROC_AGAIN ? MPROC_TIMEOUT : st, NULL);
@@ -120,12 +134,68 @@ static int listener_getfd(lua_State *L) {
   return 1;
 }
 
+/*
+** What other loops wait for: a poller over the listener and its pending peers,
+** which one descriptor cannot tell of. Made when it is first asked for; not OK:
+** there is none.
+*/
+static mproc_status open_poller(lua_State *L, lmp_Listener *l) {
+  mproc_poller *p = NULL;
+  mproc_polled *e;
+  mproc_handle h;
+  mproc_status st = MPROC_OK;
+  if (l->poller != NULL)
+    return MPROC_OK;
+  st = mproc_poller_new(&lmp_state(L)->ctx.allocator, &p);
+  if (st == MPROC_OK)
+    st = mproc_poller_add_listener(p, l->core, 0, &e);
+  if (st == MPROC_OK)
+    st = mproc_poller_export(p, &h);
+  if (st != MPROC_OK) {
+    mproc_poller_free(p);
+    return st;
+  }
+  l->poller = p;
+  return MPROC_OK;
+}
+
+static int listener_pollfd(lua_State *L) {
+  lmp_Listener *l = check_open(L);
+  mproc_handle h = MPROC_NO_HANDLE;
+  mproc_status st = open_poller(L, l);
+  if (st == MPROC_OK)
+    st = mproc_poller_export(l->poller, &h);
+  if (st != MPROC_OK)
+    return push_failure(L, l->core, st, NULL);
+  if (h == MPROC_NO_HANDLE) /* this system has no such thing */
+    h = mproc_listener_handle(l->core);
+  lua_pushinteger(L, (lua_Integer)h);
+  return 1;
+}
+
+static int listener_events(lua_State *L) {
+  check_open(L);
+  lua_pushliteral(L, "r");
+  return 1;
+}
+
+static int listener_timeout(lua_State *L) {
+  lmp_Listener *l = check_open(L);
+  mproc_status st = open_poller(L, l);
+  if (st != MPROC_OK)
+    return push_failure(L, l->core, st, NULL);
+  return lmp_pushtimeout(L, l->poller);
+}
+
 static int listener_gc(lua_State *L) { /* never raises */
   lmp_Listener *l = lmp_tolistener(L, 1);
   if (l != NULL) {
     mproc_listener *core = l->core;
+    mproc_poller *poller = l->poller;
     l->core = NULL;
+    l->poller = NULL;
     mproc_listener_free(core);
+    mproc_poller_free(poller);
   }
   return 0;
 }
@@ -223,8 +293,11 @@ int lmp_listener_new(lua_State *L) {
 static const luaL_Reg methods[] = {
   {"accept", listener_accept},
   {"close", listener_close},
+  {"events", listener_events},
   {"fileno", listener_fileno},
   {"getfd", listener_getfd},
+  {"pollfd", listener_pollfd},
+  {"timeout", listener_timeout},
   {NULL, NULL},
 };
 

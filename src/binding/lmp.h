@@ -23,12 +23,14 @@
 #include "core/deadline.h"
 #include "core/listener.h"
 #include "core/platform.h"
+#include "core/poller.h"
 #include "core/process.h"
 #include "core/status.h"
 
 #define LMP_CONNECTION "multiprocessing.connection.Connection"
 #define LMP_CLIENT "multiprocessing.connection.Client"
 #define LMP_LISTENER "multiprocessing.connection.Listener"
+#define LMP_POLLER "multiprocessing.connection.Poller"
 #define LMP_PROCESS "multiprocessing.connection.Process"
 #define LMP_WAITING "multiprocessing.connection.Waiting"
 
@@ -40,6 +42,7 @@ typedef struct lmp_State {
   const void *connection_mt;
   const void *client_mt;
   const void *listener_mt;
+  const void *poller_mt;
   const void *process_mt;
   const void *canary; /* see lprocess.c; NULL: none */
   const void *waiting_mt;
@@ -297,10 +300,8 @@ typedef struct lmp_Connection {
   double timeout;         /* seconds of a blocking call; HUGE_VAL: no limit */
   bool may_read;          /* as it was made; the peer cannot change it */
   bool may_write;
-  unsigned waits;   /* coroutines that wait for its handle in other loops */
-  bool anchored;    /* LMP_HELD has a string */
-  bool unannounced; /* opened by 'nonblocking', and nobody has asked since how
-                       that went: 'wait' reports it */
+  unsigned waits; /* coroutines that wait for its handle in other loops */
+  bool anchored;  /* LMP_HELD has a string */
 } lmp_Connection;
 
 /* Their user values. */
@@ -401,6 +402,7 @@ int lmp_connection_index(lua_State *L);
 
 typedef struct lmp_Listener {
   mproc_listener *core; /* NULL: closed */
+  mproc_poller *poller; /* over it alone, for other loops; NULL: nobody asked */
 } lmp_Listener;
 
 /* [-0, +0, -] The Listener at 'idx', or NULL. */
@@ -455,7 +457,83 @@ int lmp_dumps(lua_State *L);
 */
 void lmp_checkkeys(lua_State *L, int idx, const char *names);
 
+/* ---- lpoller.c: pollers ---- */
+
+typedef struct lmp_Poller {
+  mproc_poller *core; /* NULL: closed */
+} lmp_Poller;
+
+/* [-0, +1, m] Makes the type and pushes its methods' table. */
+void lmp_openpoller(lua_State *L);
+
+/* connection.Poller */
+int lmp_poller_new(lua_State *L);
+
+/* core.is_poller(value), core.is_polled(poller, object): for the Lua side */
+int lmp_is_poller(lua_State *L);
+int lmp_is_polled(lua_State *L);
+
+/*
+** [-0, +1, m] Pushes how many seconds a loop may wait for 'core' unless its
+** handle is ready: 0 where something is; nil for ever. Or (2 results) nil and an
+** error.
+*/
+int lmp_pushtimeout(lua_State *L, mproc_poller *core);
+
+/* ---- lwaitable.c: what can be waited for ---- */
+
+typedef enum lmp_WaitKind {
+  LMP_WAIT_CONNECTION,
+  LMP_WAIT_LISTENER,
+  LMP_WAIT_POLLER,
+  LMP_WAIT_HANDLE, /* an integer */
+  LMP_WAIT_FOREIGN /* another library's: lmp_askforeign */
+} lmp_WaitKind;
+
+typedef struct lmp_Waitable {
+  lmp_WaitKind kind;
+  union {
+    lmp_Connection *connection;
+    lmp_Listener *listener;
+    lmp_Poller *poller;
+    mproc_handle handle;
+  } u; /* the userdata, open, is the value's own */
+} lmp_Waitable;
+
+/*
+** [-0, +0, -] Tells what the value on the top is. Returns NULL, or why it is
+** misuse to wait for it.
+*/
+const char *lmp_towaitable(lua_State *L, lmp_Waitable *w);
+
+/* What another library's object says. */
+typedef struct lmp_Asked {
+  mproc_handle handle; /* MPROC_NO_HANDLE: it waits for a time only */
+  uint8_t events;
+  bool ready;      /* at once: it has data already read, or its time is up */
+  bool changes;    /* it may say something else the next time */
+  mproc_time wake; /* when it is ready in any case */
+} lmp_Asked;
+
+/*
+** [-0, +0, e] Asks the object on the top, by its methods. Returns NULL, or why
+** it is misuse to wait for it.
+*/
+const char *lmp_askforeign(lua_State *L, lmp_Asked *a);
+
+/*
+** [-0, +0, v] Raises misuse: the value on the top cannot be waited for. It is
+** argument 'arg', or, where 'i' > 0, element 'i' of that.
+*/
+int lmp_badwaitable(lua_State *L, int arg, lua_Unsigned i, const char *problem);
+
 /* ---- lwait.c, lhandshake.c ---- */
+
+/*
+** [-0, +0, m] Whether a receive from the connection on the top would not block,
+** or a client has news. 'readable' as in mproc_connection_ready.
+*/
+bool lmp_isready(lua_State *L, lmp_Connection *c, bool readable);
 
 /* connection.wait */
 int lmp_wait(lua_State *L);

@@ -14,8 +14,11 @@
 
 /* One object's share of the Set. */
 typedef struct Entry {
-  size_t first; /* of its items */
-  bool ready;   /* known without asking the system */
+  size_t first;       /* of its items */
+  const void *object; /* lua_topointer: the list may change meanwhile */
+  mproc_time wake;    /* a foreign object's: it is ready then */
+  lmp_WaitKind kind;
+  bool ready; /* known without asking the system */
 } Entry;
 
 /* A userdata: the head, then entries, then items, then scratch for poll. */
@@ -31,15 +34,17 @@ typedef struct Set {
   bool any_ready;
 } Set;
 
-/* [-0, +0, m] Makes a Set with room for 'capacity' items at index SET. */
+/*
+** [-0, +0, m] Makes a Set with room for 'capacity' items at index SET, in place
+** of the one that may be there: of that it keeps when foreign objects are ready.
+*/
 static Set *new_set(lua_State *L, size_t objects, size_t capacity,
                     bool waited) {
   size_t entries = objects * sizeof(Entry);
   size_t items = capacity * sizeof(mproc_pollitem);
   size_t size = sizeof(Set) + entries + items + mproc_os_poll_scratch(capacity);
-  Set *s;
-  lua_settop(L, LIST);
-  s = (Set *)lua_newuserdatauv(L, size, 0);
+  const Set *old = (const Set *)lua_touserdata(L, SET);
+  Set *s = (Set *)lua_newuserdatauv(L, size, 0);
   s->objects = objects;
   s->capacity = capacity;
   s->count = 0;
@@ -49,146 +54,116 @@ static Set *new_set(lua_State *L, size_t objects, size_t capacity,
   s->wake = MPROC_NEVER;
   s->waited = waited;
   s->any_ready = false;
-  memset(s->entries, 0, entries);
+  for (size_t i = 0; i < objects; i++) {
+    bool is_known = old != NULL && i < old->objects;
+    s->entries[i].object = is_known ? old->entries[i].object : NULL;
+    s->entries[i].wake = is_known ? old->entries[i].wake : MPROC_NEVER;
+  }
+  lua_replace(L, SET);
   return s;
 }
 
 /* ---- one object ---- */
 
-/* Misuse: object 'i', which is on the top, cannot be waited for. */
-static int bad_object(lua_State *L, lua_Unsigned i, const char *problem) {
-  const char *what = luaL_tolstring(L, -1, NULL);
-  lua_pushfstring(L, "%s (at [%I]: %s)", problem, (LUAI_UACINT)i, what);
-  return luaL_argerror(L, LIST, lua_tostring(L, -1));
-}
-
 /* [-0, +0, -] Adds an item; false: there is no room. */
-static bool add_item(Set *s, mproc_pollitem item) {
+static bool add_item(Set *s, mproc_handle h, uint8_t events) {
+  mproc_pollitem *item = &s->items[s->count];
   if (s->count == s->capacity)
     return false;
-  s->items[s->count++] = item;
+  item->handle = h;
+  item->events = events;
+  item->ready = 0;
+  s->count++;
   return true;
 }
 
-static bool add_handle(Set *s, lua_Integer h) {
-  mproc_pollitem item = {(mproc_handle)h, MPROC_READ, 0};
-  return add_item(s, item);
-}
-
-/* Whether a receive would not block; or a client has news of its opening. */
-static bool is_conn_ready(lua_State *L, lmp_Connection *c, bool readable) {
+bool lmp_isready(lua_State *L, lmp_Connection *c, bool readable) {
   mproc_status st =
       lmp_isbusy(c) ? MPROC_AGAIN : mproc_connection_ready(c->core, readable);
   lmp_releaseheld(L, -1, c);
   if (st == MPROC_NOMEM)
     lmp_pushfailure(L, st, NULL, NULL);
-  return st == MPROC_OK ||
-         (c->unannounced && mproc_connection_is_open(c->core));
+  return st == MPROC_OK || mproc_connection_has_news(c->core);
 }
 
-/* What a waiter was asked to wait for, by a scheduler that uses us. */
-static bool add_waiting(Set *s, Entry *e, mproc_pollitem item,
-                        mproc_time until) {
-  e->ready = until <= mproc_os_now();
-  s->wake = mproc_deadline_min(s->wake, until);
-  return e->ready || add_item(s, item);
-}
-
-static bool add_connection(lua_State *L, Set *s, Entry *e, lua_Unsigned i,
-                           lmp_Connection *c) {
+static bool add_connection(lua_State *L, Set *s, Entry *e, lmp_Connection *c) {
   mproc_pollitem item;
   mproc_time wake;
-  if (c->core == NULL)
-    bad_object(L, i, "connection is closed");
-  if (!c->may_read)
-    bad_object(L, i, "connection is write-only");
-  e->ready = is_conn_ready(L, c, false);
+  e->ready = lmp_isready(L, c, false);
   mproc_connection_want(c->core, MPROC_READ, &item, &wake);
   s->wake = mproc_deadline_min(s->wake, wake);
-  return e->ready || add_item(s, item);
+  return add_item(s, item.handle, item.events);
 }
 
-static bool add_listener(lua_State *L, Set *s, Entry *e, lua_Unsigned i,
-                         const lmp_Listener *l) {
+static bool add_listener(Set *s, Entry *e, mproc_listener *l) {
   mproc_time wake;
-  if (l->core == NULL)
-    bad_object(L, i, "listener is closed");
   /* a step, also for the deadlines of its peers, which no handle tells of */
-  e->ready = mproc_listener_step(l->core, s->waited, true) != MPROC_AGAIN;
+  e->ready = mproc_listener_step(l, s->waited, true) != MPROC_AGAIN;
   if (e->ready)
     return true;
-  if (s->capacity - s->count < mproc_listener_want_count(l->core))
+  if (s->capacity - s->count < mproc_listener_want_count(l))
     return false;
-  s->count += mproc_listener_want(l->core, s->items + s->count,
+  s->count += mproc_listener_want(l, s->items + s->count,
                                   s->capacity - s->count, &wake);
   s->wake = mproc_deadline_min(s->wake, wake);
   return true;
 }
 
-/*
-** [-0, +0 or +1, e] Calls the method 'name' of the object on the top, and
-** pushes its result; false: it has none, nothing is pushed.
-*/
-static bool call_method(lua_State *L, const char *name) {
-  if (lua_getfield(L, -1, name) == LUA_TNIL) {
-    lua_pop(L, 1);
+/* A failure is the poller's own to tell. */
+static bool is_poller_ready(lua_State *L, mproc_poller *p, bool waited) {
+  mproc_status st = mproc_poller_look(p, waited);
+  if (st == MPROC_NOMEM)
+    lmp_pushfailure(L, st, NULL, NULL);
+  return st != MPROC_OK || mproc_poller_has(p);
+}
+
+static bool add_poller(lua_State *L, Set *s, Entry *e, mproc_poller *p) {
+  e->ready = is_poller_ready(L, p, s->waited);
+  if (e->ready)
+    return true;
+  if (s->capacity - s->count < mproc_poller_want_count(p))
     return false;
-  }
-  lua_pushvalue(L, -2);
-  lua_call(L, 1, 1);
+  s->count += mproc_poller_want(p, s->items + s->count, s->capacity - s->count);
+  s->wake = mproc_deadline_min(s->wake, mproc_poller_wake(p));
   return true;
 }
 
-/* [-0, +0, e] Whether the object on the top says it has data already read. */
-static bool says_dirty(lua_State *L) {
-  bool dirty = false;
-  if (call_method(L, "dirty")) {
-    dirty = lua_toboolean(L, -1) != 0;
-    lua_pop(L, 1);
-  }
-  return dirty;
-}
-
-/* An object of another library, on the top: 'pollfd', 'fileno' or 'getfd'. */
+/* An object of another library, on the top. */
 static bool add_foreign(lua_State *L, Set *s, Entry *e, lua_Unsigned i) {
-  lua_Integer h;
-  int whole;
-  if (lua_type(L, -1) != LUA_TUSERDATA && lua_type(L, -1) != LUA_TTABLE)
-    bad_object(L, i, "cannot wait for this");
-  e->ready = says_dirty(L);
-  if (e->ready)
-    return true;
-  if (!call_method(L, "pollfd") && !call_method(L, "fileno") &&
-      !call_method(L, "getfd"))
-    bad_object(L, i, "cannot wait for this: no fileno, getfd or pollfd");
-  h = lua_tointegerx(L, -1, &whole);
-  lua_pop(L, 1);
-  if (!whole || h < 0 || h > INT32_MAX)
-    bad_object(L, i, "object has no open descriptor");
-  return add_handle(s, h);
+  const void *object = lua_topointer(L, -1);
+  mproc_time wake = e->object == object ? e->wake : MPROC_NEVER;
+  lmp_Asked asked;
+  const char *problem = lmp_askforeign(L, &asked);
+  if (problem != NULL)
+    lmp_badwaitable(L, LIST, i, problem);
+  /* a time counts from where the wait began */
+  e->wake = mproc_deadline_min(wake, asked.wake);
+  e->ready =
+      asked.ready || (e->wake != MPROC_NEVER && mproc_os_now() >= e->wake);
+  s->wake = mproc_deadline_min(s->wake, e->wake);
+  return add_item(s, asked.handle, asked.events);
 }
 
 /* The object on the top. False: the Set is too small. */
 static bool add_object(lua_State *L, Set *s, Entry *e, lua_Unsigned i) {
-  lmp_Connection *c;
-  const lmp_Listener *l;
-  mproc_pollitem item;
-  mproc_time until;
-  if (lua_isinteger(L, -1)) {
-    lua_Integer h = lua_tointeger(L, -1);
-    if (h < 0 || h > INT32_MAX)
-      bad_object(L, i, "invalid descriptor");
-    return add_handle(s, h);
+  lmp_Waitable w;
+  const char *problem = lmp_towaitable(L, &w);
+  if (problem != NULL)
+    lmp_badwaitable(L, LIST, i, problem);
+  e->kind = w.kind;
+  e->ready = false;
+  switch (w.kind) {
+  case LMP_WAIT_CONNECTION:
+    return add_connection(L, s, e, w.u.connection);
+  case LMP_WAIT_LISTENER:
+    return add_listener(s, e, w.u.listener->core);
+  case LMP_WAIT_POLLER:
+    return add_poller(L, s, e, w.u.poller->core);
+  case LMP_WAIT_HANDLE:
+    return add_item(s, w.u.handle, MPROC_READ);
+  default:
+    return add_foreign(L, s, e, i);
   }
-  c = lmp_toconnection(L, -1);
-  if (c != NULL)
-    return add_connection(L, s, e, i, c);
-  l = lmp_tolistener(L, -1);
-  if (l != NULL)
-    return add_listener(L, s, e, i, l);
-  if (lmp_towaiting(L, -1, &item, &until))
-    return add_waiting(s, e, item, until);
-  return add_foreign(L, s, e, i);
 }
 
 /* ---- all of them ---- */
@@ -201,6 +176,7 @@ static bool fill(lua_State *L, Set *s) {
     e->first = s->count;
     lua_rawgeti(L, LIST, (lua_Integer)i + 1);
     added = add_object(L, s, e, i + 1);
+    e->object = lua_topointer(L, -1);
     lua_pop(L, 1);
     if (!added)
       return false;
@@ -221,20 +197,28 @@ static Set *prepare(lua_State *L, bool waited) {
   return s;
 }
 
-/* Whether the object on the top is ready, after the handles were asked. */
+/* Whether the object may be ready, without a look at it. */
+static bool may_be_ready(const Set *s, const Entry *e) {
+  return e->ready || e->kind == LMP_WAIT_LISTENER ||
+         e->kind == LMP_WAIT_POLLER || s->items[e->first].ready != 0;
+}
+
+/* Whether that object, on the top, is ready, after the handles were asked. */
 static bool is_ready(lua_State *L, const Set *s, const Entry *e) {
-  lmp_Connection *c = lmp_toconnection(L, -1);
-  const lmp_Listener *l = lmp_tolistener(L, -1);
-  const mproc_pollitem *item = s->items + e->first;
-  if (e->ready)
+  lmp_Waitable w;
+  if (e->ready || lua_topointer(L, -1) != e->object)
+    return e->ready;
+  if (e->kind == LMP_WAIT_HANDLE || e->kind == LMP_WAIT_FOREIGN)
     return true;
-  if (c != NULL) /* closed meanwhile: using it will tell */
-    return c->core == NULL ||
-           is_conn_ready(L, c, mproc_connection_is_touched(c->core, item));
-  if (l != NULL)
-    return l->core == NULL ||
-           mproc_listener_step(l->core, true, true) != MPROC_AGAIN;
-  return item->ready != 0;
+  if (lmp_towaitable(L, &w) != NULL)
+    return true; /* closed meanwhile: using it will tell */
+  if (e->kind == LMP_WAIT_LISTENER)
+    return mproc_listener_step(w.u.listener->core, true, true) != MPROC_AGAIN;
+  if (e->kind == LMP_WAIT_POLLER)
+    return is_poller_ready(L, w.u.poller->core, true);
+  return lmp_isready(
+      L, w.u.connection,
+      mproc_connection_is_touched(w.u.connection->core, &s->items[e->first]));
 }
 
 /* [-0, +1, e] Pushes the list of the objects that are ready; true: any. */
@@ -242,8 +226,11 @@ static bool collect(lua_State *L, const Set *s) {
   lua_Integer n = 0;
   lua_newtable(L);
   for (size_t i = 0; i < s->objects; i++) {
+    const Entry *e = &s->entries[i];
+    if (!may_be_ready(s, e))
+      continue;
     lua_rawgeti(L, LIST, (lua_Integer)i + 1);
-    if (is_ready(L, s, &s->entries[i]))
+    if (is_ready(L, s, e))
       lua_rawseti(L, -2, ++n);
     else
       lua_pop(L, 1);
@@ -256,6 +243,7 @@ static int wait_step(lua_State *L, lmp_Wait *w) {
   if (w->polled) {
     if (collect(L, (Set *)lua_touserdata(L, SET)))
       return 1;
+    lua_pop(L, 1);
     w->polled = false; /* parts of messages came: wait for the rest */
   }
   s = prepare(L, w->waited);
@@ -265,6 +253,7 @@ static int wait_step(lua_State *L, lmp_Wait *w) {
       return lmp_pushfailure(L, st, "waiting", NULL);
     if (collect(L, s) || w->expired)
       return 1;
+    lua_pop(L, 1);
     w->woken = false;
     return wait_step(L, w); /* parts of messages came: wait for the rest */
   }
@@ -282,5 +271,6 @@ int lmp_wait(lua_State *L) {
   luaL_argcheck(L, lua_rawlen(L, LIST) > 0 || deadline != MPROC_NEVER, LIST,
                 "nothing to wait for, without a timeout");
   lua_settop(L, LIST);
+  lua_pushnil(L);
   return lmp_block(L, wait_step, deadline);
 }

@@ -132,7 +132,8 @@ static void count_in(lua_State *L, lmp_Waiting *w) {
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, ANCHOR);
   w->conn = c;
-  c->waits++;
+  if (c->waits++ == 0 && c->core != NULL)
+    mproc_connection_reserve(c->core, true);
 }
 
 static void begin(lua_State *L, lmp_Waiting *w) {
@@ -149,8 +150,8 @@ static void begin(lua_State *L, lmp_Waiting *w) {
 
 /* It waits no longer; again does nothing. */
 static void end(lmp_Waiting *w) {
-  if (w->conn != NULL)
-    w->conn->waits--;
+  if (w->conn != NULL && --w->conn->waits == 0 && w->conn->core != NULL)
+    mproc_connection_reserve(w->conn->core, false);
   w->conn = NULL;
   if (w->link != NULL) {
     *w->link = w->next;

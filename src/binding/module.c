@@ -12,8 +12,11 @@ static const luaL_Reg functions[] = {
   {"Connection", lmp_connection_adopt},
   {"Listener", lmp_listener_new},
   {"Pipe", lmp_connection_pipe},
+  {"Poller", lmp_poller_new},
   {"address_type", lmp_address_type},
   {"handshake", lmp_handshake_new},
+  {"is_polled", lmp_is_polled},
+  {"is_poller", lmp_is_poller},
   {"parent", lmp_parent},
   {"release", lmp_release},
   {"spawn", lmp_spawn},
@@ -48,6 +51,8 @@ static int open_module(lua_State *L) {
   lua_setfield(L, -2, "Client");
   lmp_openlistener(L);
   lua_setfield(L, -2, "Listener");
+  lmp_openpoller(L);
+  lua_setfield(L, -2, "Poller");
   lmp_openprocess(L);
   lua_setfield(L, -2, "Process");
   lua_setfield(L, -2, "methods");

@@ -23,6 +23,7 @@ typedef struct Greeting {
 
 struct mproc_connection {
   mproc_context *ctx;
+  mproc_link watches;
   mproc_channel *channel; /* NULL while connecting and once it is closed */
   mproc_dialer *dialer;   /* only while connecting */
   Greeting *greeting;     /* only until the handshake has ended */
@@ -42,6 +43,8 @@ struct mproc_connection {
   bool untimed;      /* a client whose user has set no timeout */
   bool may_be_asked; /* a client without key, before its first message */
   bool unsettled;    /* a handle was sent and is not acknowledged yet */
+  bool unannounced;  /* see mproc_connection_has_news */
+  bool reserved;     /* see mproc_connection_reserve */
 };
 
 const mproc_connection_options mproc_connection_defaults = {
@@ -213,9 +216,11 @@ static mproc_status connecting_step(mproc_connection *c) {
 
 static void close_channel(mproc_connection *c) {
   mproc_channel *ch = c->channel;
+  if (ch == NULL)
+    return;
+  mproc_watch_tell(&c->watches, MPROC_RELEASED);
   c->channel = NULL;
-  if (ch != NULL)
-    ch->ops->free(ch);
+  ch->ops->free(ch);
 }
 
 static mproc_status fail(mproc_connection *c, mproc_status st) {
@@ -237,25 +242,61 @@ static mproc_status lateness(const mproc_connection *c) {
   return MPROC_AUTH_STALLED;
 }
 
-mproc_status mproc_connection_step(mproc_connection *c) {
-  mproc_status st = c->state == FAILED ? c->failure : MPROC_OK;
+static mproc_status advance(mproc_connection *c) {
+  mproc_status st = MPROC_OK;
   while (st == MPROC_OK && c->state != OPEN) {
     st = c->state == CONNECTING ? connecting_step(c) : handshake_step(c);
     if (st == MPROC_OK)
       c->state++;
   }
-  if (c->state == OPEN || c->state == FAILED)
+  if (st == MPROC_OK || st == MPROC_NOMEM)
     return st;
-  if (st == MPROC_AGAIN && mproc_os_now() >= c->deadline)
-    return fail(c, lateness(c));
-  if (st == MPROC_AGAIN || st == MPROC_NOMEM)
-    return st;
+  if (st == MPROC_AGAIN)
+    return mproc_os_now() >= c->deadline ? fail(c, lateness(c)) : st;
   return fail(c, st);
 }
 
+/* What those who watch it go by, while it is not open. */
+typedef struct Outlook {
+  mproc_pollitem item;
+  mproc_time wake;
+  uint8_t state;
+} Outlook;
+
+static Outlook outlook(const mproc_connection *c) {
+  Outlook o;
+  mproc_connection_want(c, MPROC_READ, &o.item, &o.wake);
+  o.state = c->state;
+  return o;
+}
+
+/* Tells of a change only: two who watch the same would wake each other else. */
+static void tell_change(mproc_connection *c, const Outlook *before) {
+  Outlook now = outlook(c);
+  if (now.item.handle != before->item.handle ||
+      now.item.events != before->item.events || now.wake != before->wake ||
+      now.state != before->state)
+    mproc_watch_tell(&c->watches, MPROC_TOUCHED);
+}
+
+mproc_status mproc_connection_step(mproc_connection *c) {
+  Outlook before;
+  mproc_status st;
+  if (c->state == OPEN)
+    return MPROC_OK;
+  if (c->state == FAILED)
+    return c->failure;
+  before = outlook(c);
+  st = advance(c);
+  tell_change(c, &before);
+  return st;
+}
+
 void mproc_connection_postpone(mproc_connection *c, mproc_time by) {
-  if (c->deadline != MPROC_NEVER)
+  if (c->deadline != MPROC_NEVER) {
     c->deadline += by;
+    mproc_watch_tell(&c->watches, MPROC_TOUCHED);
+  }
 }
 
 /* ---- making one ---- */
@@ -267,6 +308,7 @@ static mproc_connection *new_connection(mproc_context *ctx,
   if (c == NULL)
     return NULL;
   c->ctx = ctx;
+  mproc_list_init(&c->watches);
   c->deadline = MPROC_NEVER;
   c->max_message = o->max_message;
   c->keepalive = (float)o->keepalive;
@@ -338,7 +380,8 @@ mproc_status mproc_connection_dial(mproc_context *ctx, const mproc_address *to,
   if (o->has_authkey)
     st = greeting_begin(c, MPROC_CLIENT_ROLE, o);
   if (st == MPROC_OK)
-    st = mproc_dialer_new(&ctx->allocator, to, dial->retry, &c->dialer);
+    st = mproc_dialer_new(&ctx->allocator, to, dial->retry, &c->watches,
+                          &c->dialer);
   if (st != MPROC_OK) {
     mproc_connection_free(c);
     return st;
@@ -370,6 +413,7 @@ static bool is_ours(const mproc_connection *c) {
 
 static mproc_status send_now(mproc_connection *c, mproc_view message) {
   mproc_status st;
+  mproc_watch_tell(&c->watches, MPROC_TOUCHED);
   if (holds(c))
     return MPROC_NOT_OURS; /* ours would have been flushed first */
   st = c->channel->ops->send(c->channel, message);
@@ -408,6 +452,7 @@ mproc_status mproc_connection_queue(mproc_connection *c,
   size_t i = 0;
   *accepted = 0;
   assert(c->state == OPEN && c->channel != NULL);
+  mproc_watch_tell(&c->watches, MPROC_TOUCHED);
   if (st != MPROC_OK || n == 0)
     return st;
   if (!holds(c))
@@ -433,8 +478,11 @@ bool mproc_connection_is_corked(const mproc_connection *c) {
 
 mproc_status mproc_connection_flush(mproc_connection *c) {
   mproc_status st = take_untold(c);
-  if (st == MPROC_OK && mproc_connection_holds(c))
+  if (st == MPROC_OK && mproc_connection_holds(c)) {
     st = c->channel->ops->flush(c->channel);
+    if (st != MPROC_AGAIN)
+      mproc_watch_tell(&c->watches, MPROC_TOUCHED);
+  }
   return st;
 }
 
@@ -442,8 +490,10 @@ mproc_status mproc_connection_flush(mproc_connection *c) {
 static void pump(mproc_connection *c) {
   if (mproc_connection_holds(c)) {
     mproc_status st = c->channel->ops->flush(c->channel);
-    if (st != MPROC_AGAIN)
+    if (st != MPROC_AGAIN) {
       c->untold = st;
+      mproc_watch_tell(&c->watches, MPROC_TOUCHED);
+    }
   }
 }
 
@@ -470,6 +520,7 @@ mproc_status mproc_connection_recv(mproc_connection *c, uint64_t max,
   assert(c->state == OPEN && c->channel != NULL);
   if (!c->corked)
     pump(c);
+  mproc_watch_tell(&c->watches, MPROC_TOUCHED);
   st = mproc_connection_settle(c);
   if (st != MPROC_OK)
     return st;
@@ -489,15 +540,21 @@ mproc_status mproc_connection_recv(mproc_connection *c, uint64_t max,
 void mproc_connection_pop(mproc_connection *c) {
   c->may_be_asked = false;
   c->channel->ops->pop(c->channel);
+  mproc_watch_tell(&c->watches, MPROC_TOUCHED);
 }
 
 mproc_status mproc_connection_ready(mproc_connection *c, bool readable) {
+  bool was_open = c->state == OPEN;
   mproc_status st = mproc_connection_step(c);
   if (st != MPROC_OK)
     return st == MPROC_AGAIN || st == MPROC_NOMEM ? st : MPROC_OK;
   if (c->lost_place)
     return MPROC_OK;
   pump(c);
+  if (!was_open)
+    readable = false; /* it was the handshake's last message that made it so */
+  if (readable)       /* what it takes from the system, others find only here */
+    mproc_watch_tell(&c->watches, MPROC_TOUCHED);
   if (c->unsettled) {
     st = readable ? mproc_connection_settle(c) : MPROC_AGAIN;
     if (st != MPROC_OK)
@@ -586,6 +643,38 @@ bool mproc_connection_is_touched(const mproc_connection *c,
   return (item->ready & telling) != 0;
 }
 
+/* ---- who watches it ---- */
+
+mproc_link *mproc_connection_watches(mproc_connection *c) {
+  return &c->watches;
+}
+
+void mproc_connection_unwatch(mproc_connection *c) {
+  mproc_watch_tell(&c->watches, MPROC_ENDED);
+}
+
+bool mproc_connection_has_news(const mproc_connection *c) {
+  return c->unannounced && c->state == OPEN;
+}
+
+void mproc_connection_announce(mproc_connection *c) {
+  c->unannounced = true;
+  mproc_watch_tell(&c->watches, MPROC_TOUCHED);
+}
+
+void mproc_connection_heard(mproc_connection *c) {
+  c->unannounced = false;
+}
+
+void mproc_connection_reserve(mproc_connection *c, bool reserved) {
+  c->reserved = reserved;
+  mproc_watch_tell(&c->watches, MPROC_TOUCHED);
+}
+
+bool mproc_connection_is_reserved(const mproc_connection *c) {
+  return c->reserved && c->state < OPEN;
+}
+
 /* ---- what it is, and its end ---- */
 
 bool mproc_connection_is_open(const mproc_connection *c) {
@@ -609,6 +698,7 @@ mproc_handle mproc_connection_handle(const mproc_connection *c) {
 mproc_handle mproc_connection_detach(mproc_connection *c) {
   mproc_channel *ch = c->channel;
   mproc_handle h = MPROC_NO_HANDLE;
+  mproc_connection_unwatch(c);
   c->channel = NULL;
   if (ch != NULL)
     h = ch->ops->detach(ch);
@@ -622,5 +712,6 @@ void mproc_connection_free(mproc_connection *c) {
   mproc_dialer_free(c->dialer);
   close_channel(c);
   greeting_end(c);
+  mproc_connection_unwatch(c);
   mproc_free(&c->ctx->allocator, c, sizeof *c);
 }

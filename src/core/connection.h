@@ -21,6 +21,7 @@
 #include "core/handshake.h"
 #include "core/platform.h"
 #include "core/status.h"
+#include "core/watch.h"
 
 /* Longer messages are not worth copying. */
 #define MPROC_COPY_MAX 16384
@@ -179,6 +180,31 @@ void mproc_connection_want(const mproc_connection *c, uint8_t events,
 */
 bool mproc_connection_is_touched(const mproc_connection *c,
                                  const mproc_pollitem *item);
+
+/*
+** Who watches it (mproc_watch): is told of all that changes what it waits for,
+** or what it has buffered.
+*/
+mproc_link *mproc_connection_watches(mproc_connection *c);
+
+/* Ends all watches: it changes hands. */
+void mproc_connection_unwatch(mproc_connection *c);
+
+/*
+** Whether it has come to OPEN and nobody has heard of that: of a client whose
+** user does not wait for it, once mproc_connection_announce was called and until
+** mproc_connection_heard is.
+*/
+bool mproc_connection_has_news(const mproc_connection *c);
+void mproc_connection_announce(mproc_connection *c);
+void mproc_connection_heard(mproc_connection *c);
+
+/*
+** A note for pollers: for as long as it is not open, somebody else waits for its
+** handle and steps it.
+*/
+void mproc_connection_reserve(mproc_connection *c, bool reserved);
+bool mproc_connection_is_reserved(const mproc_connection *c);
 
 /* Whether mproc_connection_step has come to OK. */
 bool mproc_connection_is_open(const mproc_connection *c);

@@ -11,6 +11,7 @@
 
 struct mproc_dialer {
   const mproc_allocator *allocator;
+  mproc_link *watches; /* its owner's */
   mproc_handle handle; /* connecting; MPROC_NO_HANDLE between attempts */
   mproc_time next;     /* when the next attempt may begin */
   mproc_time pause;    /* before the attempt after that one */
@@ -21,12 +22,14 @@ struct mproc_dialer {
 };
 
 mproc_status mproc_dialer_new(const mproc_allocator *a, const mproc_address *to,
-                              bool retry, mproc_dialer **out) {
+                              bool retry, mproc_link *watches,
+                              mproc_dialer **out) {
   mproc_dialer *d = (mproc_dialer *)mproc_alloc(a, sizeof *d);
   mproc_status st;
   if (d == NULL)
     return MPROC_NOMEM;
   d->allocator = a;
+  d->watches = watches;
   d->handle = MPROC_NO_HANDLE;
   d->pause = PAUSE_FIRST;
   d->retry = retry;
@@ -64,8 +67,10 @@ static mproc_status after_failure(mproc_dialer *d, mproc_time now,
 }
 
 static void drop_handle(mproc_dialer *d) {
-  if (d->handle != MPROC_NO_HANDLE)
-    mproc_os_close(d->handle);
+  if (d->handle == MPROC_NO_HANDLE)
+    return;
+  mproc_watch_tell(d->watches, MPROC_RELEASED);
+  mproc_os_close(d->handle);
   d->handle = MPROC_NO_HANDLE;
 }
 

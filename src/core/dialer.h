@@ -13,16 +13,18 @@
 #include "core/deadline.h"
 #include "core/platform.h"
 #include "core/status.h"
+#include "core/watch.h"
 
 typedef struct mproc_dialer mproc_dialer;
 
 /*
 ** A new dialer for 'to', owned by the caller. Asks the system's resolver,
 ** which may block. 'retry': go on for as long as no one is listening.
-** NOMEM, a gai status, PATH_TOO_LONG, a system error.
+** 'watches' are its owner's, told before it closes a handle. NOMEM, a gai status, PATH_TOO_LONG, a system error.
 */
 mproc_status mproc_dialer_new(const mproc_allocator *a, const mproc_address *to,
-                              bool retry, mproc_dialer **d);
+                              bool retry, mproc_link *watches,
+                              mproc_dialer **d);
 
 /*
 ** Goes as far as it can at 'now'. OK: '*h' is connected, in blocking mode,

@@ -25,6 +25,7 @@ typedef struct Peer {
 
 struct mproc_listener {
   mproc_context *ctx;
+  mproc_link watches;
   mproc_handle handle;
   int64_t owner; /* the process that may unlink */
   mproc_address address;
@@ -133,6 +134,7 @@ mproc_status mproc_listener_new(mproc_context *ctx, const mproc_address *at,
   if (l == NULL)
     return MPROC_NOMEM;
   l->ctx = ctx;
+  mproc_list_init(&l->watches);
   l->handle = MPROC_NO_HANDLE;
   l->owner = mproc_os_pid();
   st = keep_options(l, o);
@@ -289,7 +291,8 @@ static mproc_status step_peers(mproc_listener *l) {
 ** the clock would stand still for who never waits here: a game's loop, or a
 ** server with something else to do each time.
 */
-static void stop_the_clock(mproc_listener *l, mproc_time now) {
+void mproc_listener_back(mproc_listener *l) {
+  mproc_time now = mproc_os_now();
   mproc_time counted = mproc_deadline_min(
       mproc_deadline_after(0, l->timeout / ABSENCE_SHARE), FAIR_CHANCE);
   mproc_time excused = now - l->attended - counted;
@@ -301,16 +304,22 @@ static void stop_the_clock(mproc_listener *l, mproc_time now) {
   }
 }
 
+void mproc_listener_leave(mproc_listener *l) {
+  l->attended = mproc_os_now();
+}
+
 mproc_status mproc_listener_step(mproc_listener *l, bool attended,
                                  bool called) {
-  mproc_time now = mproc_os_now();
+  size_t pending_before = pending(l), ended_before = l->ended;
   mproc_status st;
   if (!attended)
-    stop_the_clock(l, now);
+    mproc_listener_back(l);
   st = step_peers(l);
   if (st == MPROC_OK)
-    st = called ? accept_all(l, now) : MPROC_AGAIN;
-  l->attended = mproc_os_now();
+    st = called ? accept_all(l, mproc_os_now()) : MPROC_AGAIN;
+  mproc_listener_leave(l);
+  if (pending(l) != pending_before || l->ended != ended_before)
+    mproc_watch_tell(&l->watches, MPROC_TOUCHED);
   return l->ended > 0 ? MPROC_OK : st;
 }
 
@@ -325,6 +334,7 @@ void mproc_listener_take(mproc_listener *l, mproc_accepted *a) {
   l->ended--;
   l->count--;
   memmove(&l->peers[0], &l->peers[1], l->count * sizeof p);
+  mproc_watch_tell(&l->watches, MPROC_TOUCHED);
   a->status = p.status;
   a->connection = p.status == MPROC_OK ? p.connection : NULL;
   a->has_peer = mproc_os_address(&p.address, &a->peer);
@@ -332,12 +342,23 @@ void mproc_listener_take(mproc_listener *l, mproc_accepted *a) {
     mproc_connection_free(p.connection);
     return;
   }
+  mproc_connection_unwatch(p.connection);
   l->has_last = a->has_peer;
   if (l->has_last)
     l->last = a->peer;
 }
 
 /* ---- waiting ---- */
+
+void mproc_listener_want_own(const mproc_listener *l, mproc_pollitem *item,
+                             mproc_time *wake) {
+  mproc_time room = room_at(l);
+  bool has_room = room <= mproc_os_now();
+  *wake = has_room ? MPROC_NEVER : room;
+  item->handle = l->handle;
+  item->events = has_room ? MPROC_READ : 0;
+  item->ready = 0;
+}
 
 size_t mproc_listener_want_count(const mproc_listener *l) {
   return 1 + pending(l);
@@ -346,14 +367,10 @@ size_t mproc_listener_want_count(const mproc_listener *l) {
 size_t mproc_listener_want(const mproc_listener *l, mproc_pollitem *items,
                            size_t max, mproc_time *wake) {
   size_t n = 0;
-  mproc_time room = room_at(l);
-  bool has_room = room <= mproc_os_now();
-  *wake = has_room ? MPROC_NEVER : room;
-  if (has_room && max > 0) {
-    items[n].handle = l->handle;
-    items[n].events = MPROC_READ;
-    items[n++].ready = 0;
-  }
+  mproc_pollitem own;
+  mproc_listener_want_own(l, &own, wake);
+  if (own.events != 0 && max > 0)
+    items[n++] = own;
   for (size_t i = l->ended; i < l->count && n < max; i++) {
     mproc_time t;
     mproc_connection_want(l->peers[i].connection, MPROC_READ, &items[n++], &t);
@@ -369,6 +386,18 @@ bool mproc_listener_is_called(const mproc_listener *l,
       return items[i].ready != 0;
   }
   return true; /* there was no room for anybody: there may be now */
+}
+
+size_t mproc_listener_pending(const mproc_listener *l) {
+  return pending(l);
+}
+
+mproc_connection *mproc_listener_peer(const mproc_listener *l, size_t i) {
+  return l->peers[l->ended + i].connection;
+}
+
+mproc_link *mproc_listener_watches(mproc_listener *l) {
+  return &l->watches;
 }
 
 /* ---- what it is, and its end ---- */
@@ -402,8 +431,10 @@ void mproc_listener_free(mproc_listener *l) {
   for (size_t i = 0; i < l->count; i++)
     mproc_connection_free(l->peers[i].connection);
   remove_files(l); /* while the open socket still keeps its inode taken */
+  mproc_watch_tell(&l->watches, MPROC_RELEASED);
   if (l->handle != MPROC_NO_HANDLE)
     mproc_os_close(l->handle);
+  mproc_watch_tell(&l->watches, MPROC_ENDED);
   if (l->peers != NULL)
     mproc_free(a, l->peers, l->capacity * sizeof(Peer));
   if (l->key != NULL) {

@@ -20,6 +20,7 @@
 #include "core/deadline.h"
 #include "core/platform.h"
 #include "core/status.h"
+#include "core/watch.h"
 
 /*
 ** How many peers may be pending. Further ones wait in the system's backlog,
@@ -89,6 +90,26 @@ void mproc_listener_take(mproc_listener *l, mproc_accepted *a);
 size_t mproc_listener_want(const mproc_listener *l, mproc_pollitem *items,
                            size_t max, mproc_time *wake);
 size_t mproc_listener_want_count(const mproc_listener *l);
+
+/*
+** For who waits again and again: what it waits for by itself ('item' has no
+** events while there is no room), and the peers whose handshakes are under way,
+** from 0 on: any of them ready: step again.
+*/
+void mproc_listener_want_own(const mproc_listener *l, mproc_pollitem *item,
+                             mproc_time *wake);
+size_t mproc_listener_pending(const mproc_listener *l);
+mproc_connection *mproc_listener_peer(const mproc_listener *l, size_t i);
+
+/*
+** The two ends of a time in which nobody waited: 'leave', and then 'back', which
+** does not count it against the peers. mproc_listener_step calls both.
+*/
+void mproc_listener_leave(mproc_listener *l);
+void mproc_listener_back(mproc_listener *l);
+
+/* As mproc_connection_watches: who is pending may have changed. */
+mproc_link *mproc_listener_watches(mproc_listener *l);
 
 /* The address as bound; lives as long as 'l'. */
 const mproc_address *mproc_listener_address(const mproc_listener *l);

@@ -111,8 +111,8 @@ void mproc_pollset_free(mproc_pollset *p);
 /*
 ** Whether 'p' was made before this process was forked: some systems share it
 ** with the parent then, others have closed it. All that may be done with it is
-** to free it, which leaves the parent's alone; mproc_pollset_remove does
-** nothing.
+** to free it, which leaves the parent's alone; mproc_pollset_remove and
+** mproc_pollset_signal do nothing.
 */
 bool mproc_pollset_is_inherited(const mproc_pollset *p);
 

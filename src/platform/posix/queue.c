@@ -77,7 +77,7 @@ static mproc_status update_readable(mproc_pollset *p) {
 
 mproc_status mproc_pollset_signal(mproc_pollset *p, bool on) {
   mproc_status st = MPROC_OK;
-  if (p->signalled != on) {
+  if (p->signalled != on && !mproc_pollset_is_inherited(p)) {
     p->signalled = on;
     st = update_readable(p);
     if (st != MPROC_OK)
