@@ -53,13 +53,15 @@ local function ahead_peer(options)
   return conn, raw, helpers.closing(conn, raw)
 end
 
---- Closes descriptor `fd` and opens another of the same number.
+--- Closes descriptor `fd` and opens another of the same number, one end of a
+--- pair; the other end comes first, what closes both last.
 local function reopen(fd)
   sys.close(fd)
   local a, b = assert(sys.socketpair())
   if b == fd then a, b = b, a end
   assert.equal(fd, a)
-  return helpers.raw(b), helpers.raw(a)
+  local other, own = helpers.raw(b), helpers.raw(a)
+  return other, own, helpers.closing(other, own)
 end
 
 local function collect()
@@ -314,7 +316,7 @@ describe("Poller:wait", function()
 
   it("gives a descriptor, a file at any time", function()
     local r, w = assert(sys.pipe())
-    local file = assert(sys.open("README.md"))
+    local file = assert(sys.open("README.md", "r"))
     local _ <close> = helpers.closing(helpers.raw(r), helpers.raw(w), helpers.raw(file))
     local poller <close> = poller_of(r, file)
     assert_ready({file}, poller)
@@ -418,13 +420,14 @@ describe("Poller:add and Poller:remove", function()
     for _, object in ipairs {b, listener, client} do object:close() end
     for value, problem in pairs {
       [b] = "connection is closed", [listener] = "listener is closed",
-      [client] = "connection is closed", [w] = "write%-only",
+      [client] = "connection is closed", [w] = "connection is write%-only",
       [-1] = "invalid descriptor", [2^40 | 0] = "invalid descriptor",
       [1.5] = "cannot wait", fd = "cannot wait", [print] = "cannot wait",
-      [{}] = "no fileno", [{fileno = function() return -1 end}] = "no open descriptor",
-      [{pollfd = function() return "1" end}] = "no open descriptor",
+      [{}] = "cannot wait for this: no fileno",
+      [{fileno = function() return -1 end}] = "object has no open descriptor",
+      [{pollfd = function() return "1" end}] = "object has no open descriptor",
     } do
-      assert_misuse("bad argument #1 to 'add' %(" .. ".*" .. problem,
+      assert_misuse("bad argument #1 to 'add' %(" .. problem,
                     function() poller:add(value) end)
     end
     assert_misuse("bad argument #1", function() poller:add() end)
@@ -436,14 +439,21 @@ describe("Poller:add and Poller:remove", function()
   end)
 
   it("throw for a poller in itself, by whatever way", function()
-    local p <close>, q <close> = nil, nil -- luacheck: ignore 221
+    local inner <close> = assert(connection.Poller())
+    local middle <close> = poller_of(inner)
+    local outer <close> = poller_of(middle)
+    for _, poller in ipairs {inner, middle, outer} do
+      assert_misuse("cannot wait for itself", inner.add, inner, poller)
+    end
+    assert_misuse("cannot wait for itself", middle.add, middle, outer)
+    assert.is_true(outer:add(inner))
   end)
 
   it("say what the system refuses", function()
+    local poller <close> = assert(connection.Poller())
     local r, w = assert(sys.pipe())
     sys.close(r)
     sys.close(w)
-    local poller <close> = assert(connection.Poller())
     local added, err = poller:add(r)
     assert.is_nil(added)
     assert.equal("EBADF", err.code)
@@ -538,7 +548,7 @@ describe("An object in a Poller", function()
     local fd, first = assert(sys.socketpair())
     local poller <close> = poller_of(fd)
     sys.close(first)
-    local other <close>, own <close> = reopen(fd)
+    local other, own, _ <close> = reopen(fd)
     assert.is_false(poller:add(own.fd))
     assert_ready({}, poller, 0)
     other:write("x")
@@ -550,7 +560,7 @@ describe("An object in a Poller", function()
     local fd, first = assert(sys.socketpair())
     local poller <close> = poller_of(fd)
     sys.close(first)
-    local other <close>, own <close> = reopen(fd)
+    local other, own, _ <close> = reopen(fd)
     local conn <close> = assert(connection.Connection(own:detach()))
     assert.is_true(poller:add(conn))
     other:write_frame("x")
@@ -560,13 +570,14 @@ describe("An object in a Poller", function()
     assert_ready({}, poller, 0)
   end)
 
-  it("that is closed here and open elsewhere is told of no more", function()
+  it("that is closed here and open elsewhere is told of no more once it is removed", function()
     local raw_fd, fd = assert(sys.socketpair())
     local raw <close> = helpers.raw(raw_fd)
     local a, b, _ <close> = helpers.pair()
     local poller <close> = poller_of(fd, b)
     local child <close> = helpers.start({"cat"}, {inherit = {fd}})
     sys.close(fd)
+    assert.is_true(poller:remove(fd))
     raw:write("x") -- epoll goes on to tell of it
     local cpu = os.clock()
     assert_ready({}, poller, SHORT)
@@ -598,9 +609,9 @@ describe("An object in a Poller", function()
     local before = helpers.nfds()
     for i = 1, helpers.slow and 20 or 200 do
       local objects = {assert(connection.Pipe())}
-      if i % 2 == 0 then table.insert(objects, 1, assert(connection.Poller())) end
-      table.insert(objects, assert(connection.Listener(nil, {authkey = KEY})))
-      table.insert(objects, assert(connection.Poller()))
+      if i % 2 == 0 then table.insert(objects, 1, (connection.Poller())) end
+      table.insert(objects, (connection.Listener(nil, {authkey = KEY})))
+      table.insert(objects, (connection.Poller()))
       local poller = assert(connection.Poller())
       for _, object in ipairs(objects) do assert.is_true(poller:add(object)) end
       poller:add(setmetatable({poller, fileno = function() return 0 end}, {}))
@@ -612,10 +623,8 @@ describe("An object in a Poller", function()
 
   it("may be closed by a finalizer in the middle of a wait", function()
     local poller <close> = assert(connection.Poller())
-    local writers = {}
-    for i = 1, 50 do
+    for _ = 1, 50 do
       local a, b = assert(connection.Pipe())
-      writers[i] = b
       assert.is_true(poller:add(a))
       assert(b:send_bytes("x"))
       setmetatable({}, {__gc = function() a:close() end})
@@ -753,7 +762,7 @@ describe("A Poller in a Poller", function()
     raw:write(helpers.frame("1") .. helpers.frame("2"))
     for i = 1, 2 do
       assert_ready({middle}, outer, LIMIT)
-      assert.same({middle}, connection.wait({middle, outer}, LIMIT), nil)
+      assert.same({middle, outer}, connection.wait({middle, outer}, LIMIT))
       assert_ready({inner}, middle, 0)
       assert_ready({conn}, inner, 0)
       assert.equal(tostring(i), conn:recv_bytes())
@@ -796,4 +805,270 @@ describe("A Poller in a Poller", function()
     inner:remove(b)
     assert_ready({}, outer, 0)
   end)
+end)
+
+describe("For other loops, a Poller", function()
+  if not has_descriptor then
+    it("has no descriptor where it was built with poll(2)", function()
+      local poller <close> = assert(connection.Poller())
+      local fd, err = poller:fileno()
+      assert.is_nil(fd)
+      assert.equal("OSError", err.name)
+      assert.equal(-1, poller:getfd())
+      assert.equal(-1, poller:pollfd())
+    end)
+    return
+  end
+
+  it("has a descriptor that is readable while something is ready", function()
+    local a, b, _ <close> = helpers.pair()
+    local poller <close> = poller_of(b)
+    local fd = poller:fileno()
+    assert.equal(fd, poller:getfd())
+    assert.equal(fd, poller:pollfd())
+    assert.equal("r", poller:events())
+    assert.is_true(sys.is_cloexec(fd))
+    assert_ready({}, poller, 0)
+    assert.is_false(sys.poll(fd, "r", 0))
+    assert(a:send_bytes("x"))
+    assert.is_true(sys.poll(fd, "r", LIMIT))
+    assert_ready({b}, poller, 0)
+    assert.is_true(sys.poll(fd, "r", 0))
+    assert.equal("x", b:recv_bytes())
+    assert_ready({}, poller, 0)
+    assert.is_false(sys.poll(fd, "r", 0))
+  end)
+
+  it("is readable for what is buffered, too", function()
+    local conn, raw, _ <close> = ahead_peer()
+    local poller <close> = poller_of(conn)
+    local fd = poller:fileno()
+    raw:write(helpers.frame("1") .. helpers.frame("2"))
+    for i = 1, 2 do
+      assert.is_true(sys.poll(fd, "r", LIMIT))
+      assert_ready({conn}, poller, 0)
+      assert.equal(tostring(i), conn:recv_bytes())
+    end
+    assert_ready({}, poller, 0)
+    assert.is_false(sys.poll(fd, "r", 0))
+    raw:write(helpers.frame("3") .. helpers.frame("4"))
+    assert.equal("3", conn:recv_bytes()) -- without the poller
+    assert.is_true(sys.poll(fd, "r", 0))
+    assert_ready({conn}, poller, 0)
+    assert.equal("4", conn:recv_bytes())
+    assert_ready({}, poller, 0)
+    assert.is_false(sys.poll(fd, "r", 0))
+  end)
+
+  it("is readable for files", function()
+    local file <close> = helpers.raw(assert(sys.open("README.md", "r")))
+    local poller <close> = poller_of(file)
+    assert.is_true(sys.poll(poller:fileno(), "r", 0))
+    poller:remove(file)
+    assert_ready({}, poller, 0)
+    assert.is_false(sys.poll(poller:fileno(), "r", 0))
+  end)
+
+  it("says how long they may wait", function()
+    local conn, raw, _ <close> = ahead_peer()
+    local poller <close> = poller_of(conn)
+    assert.is_nil(poller:timeout())
+    raw:write(helpers.frame("1") .. helpers.frame("2"))
+    assert_ready({conn}, poller, LIMIT)
+    assert.equal(0, poller:timeout())
+    assert.equal("1", conn:recv_bytes())
+    assert.equal(0, poller:timeout())
+    assert.equal("2", conn:recv_bytes())
+    assert.is_nil(poller:timeout())
+    local silent <close> = helpers.raw_listener()
+    local client <close> = assert(connection.Client(silent.address, {
+      nonblocking = true, timeout = 1000, authkey = KEY,
+    }))
+    poller:add(client)
+    assert.is_true(poller:timeout() > 900 and poller:timeout() <= 1000)
+  end)
+
+  local has_cqueues, cqueues = pcall(require, "cqueues")
+  if has_cqueues then
+    it("can be polled by cqueues", function()
+      local conn, raw, _ <close> = ahead_peer()
+      local poller <close> = poller_of(conn)
+      local loop, got = cqueues.new(), {}
+      loop:wrap(function()
+        while #got < 3 do
+          cqueues.poll(poller)
+          for _, object in ipairs(poller:wait(0)) do
+            table.insert(got, object:recv_bytes())
+          end
+        end
+      end)
+      loop:wrap(function()
+        raw:write(helpers.frame("1") .. helpers.frame("2"))
+        cqueues.poll(SHORT / 10)
+        raw:write(helpers.frame("3"))
+      end)
+      assert(loop:loop(LIMIT))
+      assert.same({"1", "2", "3"}, got)
+    end)
+
+    it("can hold cqueues' objects, as they change", function()
+      local a, b = require("cqueues.socket").pair()
+      local r, w = assert(connection.Pipe(false))
+      local _ <close> = helpers.closing(a, b, r, w)
+      local poller <close> = poller_of(a, r)
+      assert_ready({}, poller, 0)
+      b:write("line\n")
+      b:flush()
+      assert_ready({a}, poller, LIMIT)
+      assert.equal("line", a:read("*l"))
+      assert_ready({}, poller, 0)
+      assert.is_true(poller:remove(a))
+      b:write("line\n")
+      b:flush()
+      assert_ready({}, poller, 0)
+    end)
+  else
+    pending("can be polled by cqueues")
+  end
+
+  local has_luv, uv = pcall(require, "luv")
+  if has_luv then
+    it("can be polled by luv, and hold its handles", function()
+      local conn, raw, _ <close> = ahead_peer()
+      local fd, own = assert(sys.socketpair())
+      local peer <close> = helpers.raw(fd)
+      local pipe = uv.new_pipe(false)
+      assert(pipe:open(own))
+      local poller <close> = poller_of(conn, pipe)
+      local watcher, got = uv.new_poll(poller:fileno()), {}
+      watcher:start("r", function()
+        for _, object in ipairs(poller:wait(0)) do
+          if object == conn then
+            table.insert(got, conn:recv_bytes())
+          else
+            poller:remove(pipe)
+            table.insert(got, "pipe")
+          end
+        end
+        if #got == 3 then watcher:stop() end
+      end)
+      raw:write(helpers.frame("1") .. helpers.frame("2"))
+      peer:write("x")
+      uv.run()
+      table.sort(got)
+      assert.same({"1", "2", "pipe"}, got)
+      watcher:close()
+      pipe:close()
+      uv.run()
+    end)
+  else
+    pending("can be polled by luv, and hold its handles")
+  end
+
+  local has_socket, socket = pcall(require, "socket")
+  if has_socket then
+    it("can be selected by LuaSocket", function()
+      local a, b, _ <close> = helpers.pair()
+      local poller <close> = poller_of(b)
+      assert.same({}, (socket.select({poller}, nil, 0)))
+      assert(a:send_bytes("x"))
+      assert.equal(poller, socket.select({poller}, nil, LIMIT)[1])
+      assert_ready({b}, poller, 0)
+    end)
+  else
+    pending("can be selected by LuaSocket")
+  end
+end)
+
+describe("For other loops, a Listener", function()
+  it("says what to wait for", function()
+    local listener <close> = assert(connection.Listener(nil, {authkey = KEY, timeout = 1000}))
+    assert.equal("r", listener:events())
+    assert.is_nil(listener:timeout())
+    local raw <close> = helpers.raw_client(listener)
+    assert.equal("TimeoutError", select(2, listener:accept(0)).name)
+    assert.is_true(listener:timeout() > 900)
+    raw:write_frame("garbage")
+    assert.same({listener}, connection.wait({listener}, LIMIT))
+    assert.equal(0, listener:timeout())
+    assert.equal("AuthenticationError", select(2, listener:accept(0)).name)
+    assert.is_nil(listener:timeout())
+    listener:close()
+    for _, name in ipairs {"pollfd", "events", "timeout"} do
+      assert_misuse("listener is closed", listener[name], listener)
+    end
+  end)
+
+  if not has_descriptor then
+    it("has no more than its socket where pollers are built with poll(2)", function()
+      local listener <close> = assert(connection.Listener())
+      assert.equal(listener:fileno(), listener:pollfd())
+    end)
+    return
+  end
+
+  it("has a descriptor that tells of its pending peers, too", function()
+    local listener <close> = assert(connection.Listener(INET, {authkey = KEY}))
+    local fd = listener:pollfd()
+    assert.not_equal(fd, listener:fileno())
+    assert.equal(fd, listener:pollfd())
+    assert.is_true(sys.is_cloexec(fd))
+    assert.is_false(sys.poll(fd, "r", 0))
+    local raw <close> = helpers.raw_client(listener)
+    assert.is_true(sys.poll(fd, "r", LIMIT))
+    assert.equal("TimeoutError", select(2, listener:accept(0)).name)
+    assert.is_false(sys.poll(fd, "r", SHORT))
+    assert.matches("^#CHALLENGE#", raw:read_frame())
+    raw:write_frame("garbage")
+    assert.is_true(sys.poll(fd, "r", LIMIT))
+    assert.equal("AuthenticationError", select(2, listener:accept(0)).name)
+    assert.is_false(sys.poll(fd, "r", 0))
+  end)
+
+  it("has one that stays readable until everybody is taken", function()
+    local listener <close> = assert(connection.Listener(nil, {backlog = 8}))
+    local fd, raws = listener:pollfd(), {}
+    for i = 1, 3 do raws[i] = helpers.raw_client(listener) end
+    local _ <close> = helpers.closing(table.unpack(raws))
+    for _ = 1, 3 do
+      assert.is_true(sys.poll(fd, "r", LIMIT))
+      local conn <close> = assert(listener:accept(0))
+      assert.is_false(conn.closed)
+    end
+    assert.is_false(sys.poll(fd, "r", 0))
+  end)
+
+  local has_cqueues, cqueues = pcall(require, "cqueues")
+  if has_cqueues then
+    it("can be polled by cqueues, handshakes and their deadlines included", function()
+      local listener <close> = assert(connection.Listener(nil, {
+        authkey = KEY, timeout = 2 * SHORT,
+      }))
+      local silent <close> = helpers.raw_client(listener)
+      local client <close> = assert(connection.Client(listener.address, {
+        authkey = KEY, nonblocking = true,
+      }))
+      local loop, conn, failure = cqueues.new(), nil, nil
+      loop:wrap(function()
+        while not (conn and failure) do
+          cqueues.poll(listener)
+          local accepted, err = listener:accept(0)
+          if accepted then
+            conn = accepted
+          elseif err.message:find("handshake") then
+            failure = err
+          end
+        end
+      end)
+      loop:wrap(function()
+        while not client:handshake(0) do cqueues.poll(client) end
+      end)
+      assert(loop:loop(LIMIT))
+      assert.equal("TimeoutError", failure.name)
+      assert.is_true(silent.fd >= 0)
+      conn:close()
+    end)
+  else
+    pending("can be polled by cqueues, handshakes and their deadlines included")
+  end
 end)

@@ -160,6 +160,7 @@ static bool ask_waiting(lua_State *L, lmp_Asked *a) {
 const char *lmp_askforeign(lua_State *L, lmp_Asked *a) {
   lmp_Asked none = {MPROC_NO_HANDLE, MPROC_READ, false, false, MPROC_NEVER};
   lua_Integer h;
+  const char *problem = NULL;
   int whole;
   bool timed;
   *a = none;
@@ -176,14 +177,12 @@ const char *lmp_askforeign(lua_State *L, lmp_Asked *a) {
     return "cannot wait for this: no fileno, getfd or pollfd";
   timed = a->wake != MPROC_NEVER;
   h = lua_tointegerx(L, -1, &whole);
-  if (lua_isnil(L, -1) && timed) {
-    a->events = 0;
-    whole = 1;
-  } else if (whole && is_descriptor(h)) {
+  if (lua_type(L, -1) == LUA_TNUMBER && whole && is_descriptor(h))
     a->handle = (mproc_handle)h;
-  } else {
-    whole = 0;
-  }
+  else if (lua_isnil(L, -1) && timed)
+    a->events = 0;
+  else
+    problem = "object has no open descriptor";
   lua_pop(L, 1);
-  return whole ? NULL : "object has no open descriptor";
+  return problem;
 }

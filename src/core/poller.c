@@ -498,7 +498,7 @@ mproc_time mproc_poller_wake(const mproc_poller *p) {
 }
 
 mproc_status mproc_poller_export(mproc_poller *p, mproc_handle *h) {
-  mproc_status st = claim(p);
+  mproc_status st = mproc_poller_settle(p);
   mproc_pollset *set = mproc_registry_pollset(p->registry);
   if (st == MPROC_OK && !p->exported) {
     st =
