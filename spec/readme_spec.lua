@@ -401,6 +401,7 @@ local PROPERTIES = {
   conn = {"closed", "credentials", "peer", "readable", "writable"},
   client = {"address"},
   listener = {"address", "closed", "last_accepted"},
+  poller = {"closed"},
   process = {"closed", "connection", "exitcode", "pid", "sentinel"},
 }
 
@@ -468,10 +469,11 @@ describe("README.md and types/", function()
     local objects = {
       conn = methods_of("Connection"), listener = methods_of("Listener"),
       client = methods_of("Client", "Connection"), process = methods_of("Process"),
+      poller = methods_of("Poller"),
     }
     local classes = {
       conn = "Connection", listener = "Listener", client = "Client",
-      process = "Process",
+      process = "Process", poller = "Poller",
     }
     for object, methods in pairs(objects) do
       for _, name in ipairs(methods) do

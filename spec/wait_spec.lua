@@ -475,6 +475,90 @@ local function describe_objects(way, wait) -- luacheck: ignore 431
       pending("may be LuaSocket's, whose buffered bytes count")
     end
 
+    local has_posix, unistd = pcall(require, "posix.unistd")
+    if has_posix then
+      it("may be luaposix's: descriptors, and what has them", function()
+        local r, w = assert(unistd.pipe())
+        local object = {fileno = function(self) return self.fd end, fd = r}
+        assert.same({}, wait({r, object}, 0))
+        assert(unistd.write(w, "x"))
+        assert.same({r, object}, wait({r, object}, LIMIT))
+        assert(unistd.read(r, 1))
+        assert.same({}, wait({r, object}, 0))
+        unistd.close(w)
+        assert.same({object, r}, wait({object, r}, LIMIT))
+        unistd.close(r)
+      end)
+    else
+      pending("may be luaposix's: descriptors, and what has them")
+    end
+
+    local has_luv, uv = pcall(require, "luv")
+    if has_luv then
+      it("may be luv's handles", function()
+        local fd, own = assert(sys.socketpair())
+        local raw <close> = helpers.raw(fd)
+        local pipe, tcp = uv.new_pipe(false), uv.new_tcp()
+        assert(pipe:open(own))
+        assert(tcp:bind("127.0.0.1", 0))
+        assert(tcp:listen(1, function() end))
+        assert.same({}, wait({tcp, pipe}, 0))
+        raw:write("x")
+        assert.same({pipe}, wait({tcp, pipe}, LIMIT))
+        local peer <close> = helpers.raw_client({"127.0.0.1", tcp:getsockname().port})
+        assert.same({tcp, pipe}, wait({tcp, pipe}, LIMIT))
+        assert.is_true(peer.fd >= 0)
+        tcp:close()
+        pipe:close()
+        uv.run()
+      end)
+    else
+      pending("may be luv's handles")
+    end
+
+    it("are waited for as `events` says, where they have `pollfd`", function()
+      local peer <close> = helpers.raw_peer()
+      local events, asked = "r", 0
+      local object = foreign {
+        pollfd = function() return peer.raw.fd end,
+        events = function()
+          asked = asked + 1
+          return events
+        end,
+      }
+      assert.same({}, wait({object}, 0))
+      for _, writing in ipairs {"w", "rw", 4, 5} do
+        events = writing
+        assert.same({object}, wait({object}, LIMIT))
+        events = "r"
+        assert.same({}, wait({object}, 0))
+      end
+      assert.is_true(asked >= 9)
+    end)
+
+    it("are ready when their `timeout` is over, where they have `pollfd`", function()
+      local peer <close> = helpers.raw_peer()
+      local timeout
+      local object = foreign {
+        pollfd = function() return peer.raw.fd end,
+        timeout = function() return timeout end,
+      }
+      assert.same({}, wait({object}, 0))
+      timeout = SHORT -- and says so again and again, as a socket does
+      local ready, took = elapsed(wait, {object}, LIMIT)
+      assert.same({object}, ready)
+      assert.is_true(took >= SHORT and took < LIMIT / 2, "took " .. took)
+      timeout = 0
+      assert.same({object}, wait({object}, LIMIT))
+      timeout = nil
+      assert.same({}, wait({object}, 0))
+      local clock = foreign {
+        pollfd = function() end,
+        timeout = function() return SHORT end,
+      }
+      assert.same({clock}, wait({clock, object}, LIMIT))
+    end)
+
     local has_cqueues = pcall(require, "cqueues")
     if has_cqueues then
       it("may be those of cqueues", function()

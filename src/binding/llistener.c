@@ -204,6 +204,8 @@ static int listener_leave(lua_State *L) { /* __close: never raises */
   const lmp_Listener *l = lmp_tolistener(L, 1);
   if (l != NULL && l->core != NULL)
     lmp_cancelwaits(L, mproc_listener_handle(l->core));
+  if (l != NULL && l->poller != NULL)
+    lmp_cancelpoller(L, l->poller);
   return listener_gc(L);
 }
 

@@ -473,6 +473,9 @@ int lmp_poller_new(lua_State *L);
 int lmp_is_poller(lua_State *L);
 int lmp_is_polled(lua_State *L);
 
+/* [-0, +0, -] lmp_cancelwaits for its handle, before it is closed. */
+void lmp_cancelpoller(lua_State *L, const mproc_poller *core);
+
 /*
 ** [-0, +1, m] Pushes how many seconds a loop may wait for 'core' unless its
 ** handle is ready: 0 where something is; nil for ever. Or (2 results) nil and an

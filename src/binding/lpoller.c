@@ -416,12 +416,14 @@ static int poller_gc(lua_State *L) { /* never raises */
   return 0;
 }
 
+void lmp_cancelpoller(lua_State *L, const mproc_poller *core) {
+  lmp_cancelwaits(L, mproc_poller_handle(core));
+}
+
 static int poller_leave(lua_State *L) { /* __close: never raises */
   const lmp_Poller *p = (const lmp_Poller *)luaL_testudata(L, 1, LMP_POLLER);
-  mproc_pollitem own;
-  if (p != NULL && p->core != NULL && mproc_poller_want_count(p->core) == 1 &&
-      mproc_poller_want(p->core, &own, 1) == 1)
-    lmp_cancelwaits(L, own.handle);
+  if (p != NULL && p->core != NULL)
+    lmp_cancelpoller(L, p->core);
   return poller_gc(L);
 }
 

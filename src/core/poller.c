@@ -497,6 +497,10 @@ mproc_time mproc_poller_wake(const mproc_poller *p) {
   return wake;
 }
 
+mproc_handle mproc_poller_handle(const mproc_poller *p) {
+  return mproc_pollset_handle(mproc_registry_pollset(p->registry));
+}
+
 mproc_status mproc_poller_export(mproc_poller *p, mproc_handle *h) {
   mproc_status st = mproc_poller_settle(p);
   mproc_pollset *set = mproc_registry_pollset(p->registry);

@@ -101,8 +101,11 @@ size_t mproc_poller_want(const mproc_poller *p, mproc_pollitem *items,
 size_t mproc_poller_want_count(const mproc_poller *p);
 mproc_time mproc_poller_wake(const mproc_poller *p);
 
+/* The handle that it waits for itself, or MPROC_NO_HANDLE. */
+mproc_handle mproc_poller_handle(const mproc_poller *p);
+
 /*
-** The handle for others to wait for: readable when a look may find something,
+** The same for others to wait for: readable when a look may find something,
 ** also for what is buffered here. From then on that costs a system call at
 ** times, and the others' waiting counts as the program's. OK, with
 ** MPROC_NO_HANDLE where there is none (poll(2)); a system error.

@@ -39,6 +39,7 @@ local connection = {}
 ---@alias multiprocessing.Waitable
 ---| multiprocessing.Connection
 ---| multiprocessing.Listener
+---| multiprocessing.Poller
 ---| multiprocessing.Process
 ---| integer
 ---| table
@@ -150,12 +151,18 @@ function connection.Pipe(duplex, options) end
 function connection.wait(objects, timeout) end
 
 --- Iterates over the objects as they become ready, each as often as it is. Ends
---- at the first timeout, or when the list, which may be changed in the loop, is
---- empty.
----@param objects multiprocessing.Waitable[]
+--- at the first timeout, or when the list or poller, which may be changed in the
+--- loop, is empty.
+---@param objects multiprocessing.Waitable[]|multiprocessing.Poller
 ---@param timeout number? for each wait; nil waits for ever
 ---@return fun(): multiprocessing.Waitable?
 function connection.ready(objects, timeout) end
+
+--- A set of objects that persists: the cost of a `wait` grows with what is ready
+--- and not with what is in it.
+---@return multiprocessing.Poller? poller
+---@return multiprocessing.Error? err
+function connection.Poller() end
 
 --- Starts a program with a connection to it, which is descriptor 3 there, besides 0,
 --- 1 and 2; its number is in the environment as MULTIPROCESSING_CONNECTION_FD. What
@@ -299,6 +306,78 @@ function Listener:fileno() end
 ---@return integer
 ---@nodiscard
 function Listener:getfd() end
+
+--- A descriptor that is readable while `accept(0)` may find something: it tells of
+--- handshakes that go on, too.
+---@return integer? fd
+---@return multiprocessing.Error? err
+function Listener:pollfd() end
+
+--- What to wait for.
+---@return "r"
+---@nodiscard
+function Listener:events() end
+
+--- Seconds after which an event loop is to call `accept` in any case; nil: none.
+---@return number?
+---@return multiprocessing.Error? err
+function Listener:timeout() end
+
+--- A set of objects that persists. `#poller` is how many are in it. What is closed
+--- drops out by itself; a number is to be removed before its descriptor is closed.
+---@class multiprocessing.Poller
+---@field closed boolean
+---@operator len: integer
+local Poller = {}
+
+--- Adds an object. False: it is in already; a number is watched anew, as it may name
+--- another descriptor now.
+---@param object multiprocessing.Waitable
+---@return boolean? added
+---@return multiprocessing.Error? err
+function Poller:add(object) end
+
+--- Takes an object out. False: it was not in.
+---@param object multiprocessing.Waitable
+---@return boolean removed
+function Poller:remove(object) end
+
+--- Waits until at least one object is ready, as `connection.wait` has it.
+---@param timeout number? nil waits for ever, and is misuse while nothing is in it
+---@return multiprocessing.Waitable[]? ready each once, in no particular order; empty when time is up
+---@return multiprocessing.Error? err
+function Poller:wait(timeout) end
+
+--- May be called twice; a `<close>` variable and the collector do it, too. What was
+--- in it stays open.
+---@return true
+function Poller:close() end
+
+--- A descriptor that is readable while `wait` may find something. OSError: it was
+--- built with poll(2) and has none. Throws when it is closed.
+---@return integer? fd
+---@return multiprocessing.Error? err
+function Poller:fileno() end
+
+--- The same; -1 where there is none.
+---@return integer
+---@nodiscard
+function Poller:getfd() end
+
+--- As `getfd` (cqueues' way).
+---@return integer
+---@nodiscard
+function Poller:pollfd() end
+
+--- What to wait for.
+---@return "r"
+---@nodiscard
+function Poller:events() end
+
+--- Seconds after which an event loop is to call `wait` in any case; nil: none.
+---@return number?
+---@return multiprocessing.Error? err
+function Poller:timeout() end
 
 --- Who is at the other end.
 ---@class multiprocessing.Credentials
