@@ -105,6 +105,18 @@ describe("an object that is abandoned", function()
     end)
   end)
 
+  it("gives its descriptors back: Poller", function()
+    local a, b, _ <close> = helpers.pair()
+    keeps_descriptors(function(i)
+      local poller = assert(connection.Poller())
+      assert(poller:add(a))
+      assert(poller:add(b))
+      assert(poller:add(0))
+      assert(poller:wait(0))
+      if i % 2 == 0 then assert(poller:close()) end
+    end)
+  end)
+
   it("gives the pending peers' descriptors back: Listener", function()
     keeps_descriptors(function()
       local listener = assert(connection.Listener(nil, {

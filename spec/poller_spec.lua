@@ -752,6 +752,77 @@ describe("A Poller", function()
   end)
 end)
 
+describe("Poller:wait with a waiter", function()
+  local asked, cancelled
+
+  before_each(function()
+    asked, cancelled = {}, {}
+    local main = coroutine.running()
+    connection.set_waiter {
+      wait = function(object, mode, timeout)
+        if coroutine.running() == main then return false end
+        table.insert(asked, {fd = object:pollfd(), mode = mode, timeout = timeout})
+        coroutine.yield()
+      end,
+      cancel = function(fd) cancelled[fd] = true end,
+    }
+  end)
+
+  after_each(function() connection.set_waiter(nil) end)
+
+  it("yields, with one descriptor for all that is in it", function()
+    local a, b, _ <close> = helpers.pair()
+    local c, d, _ <close> = helpers.pair()
+    local poller <close> = poller_of(b, d)
+    local wait = coroutine.wrap(function() return poller:wait(LIMIT) end)
+    wait()
+    wait() -- too early
+    assert.equal(2, #asked)
+    assert.equal("r", asked[1].mode)
+    assert.is_true(asked[1].timeout > 0 and asked[1].timeout <= LIMIT)
+    if has_descriptor then assert.is_false(sys.poll(asked[1].fd, "r", 0)) end
+    assert(c:send_bytes("x"))
+    if has_descriptor then assert.is_true(sys.poll(asked[1].fd, "r", LIMIT)) end
+    assert.same({d}, wait())
+    assert.is_false(a.closed)
+  end)
+
+  it("throws when it is closed meanwhile", function()
+    local a, b, _ <close> = helpers.pair()
+    local poller = poller_of(a, b)
+    local wait = coroutine.wrap(function() return pcall(poller.wait, poller) end)
+    wait()
+    poller:close()
+    if has_descriptor then assert.is_true(cancelled[asked[1].fd]) end
+    local ok, message = wait()
+    assert.is_false(ok)
+    assert.matches("poller is closed", message)
+  end)
+
+  it("lets a client alone that a coroutine opens, and takes it then", function()
+    local listener <close> = assert(connection.Listener(nil, {authkey = KEY}))
+    local client <close> = assert(connection.Client(listener.address, {
+      authkey = KEY, nonblocking = true,
+    }))
+    local poller <close> = poller_of(client)
+    local opened
+    local open = coroutine.wrap(function() opened = client:handshake() end)
+    open()
+    local cpu = os.clock()
+    assert_ready({}, poller, SHORT)
+    assert.is_true(os.clock() - cpu < SHORT, "it did not wait, it span")
+    local conn
+    repeat
+      conn = listener:accept(0)
+      if not opened then open() end
+    until conn and opened
+    local _ <close> = conn
+    assert(conn:send_bytes("x"))
+    assert_ready({client}, poller, LIMIT)
+    assert.equal("x", client:recv_bytes())
+  end)
+end)
+
 describe("A Poller in a Poller", function()
   it("is ready when something in it is", function()
     local conn, raw, _ <close> = ahead_peer()
