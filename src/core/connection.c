@@ -576,6 +576,7 @@ mproc_status mproc_connection_settle(mproc_connection *c) {
   if (st == MPROC_AGAIN)
     return st;
   c->unsettled = false;
+  mproc_watch_tell(&c->watches, MPROC_TOUCHED);
   if (st == MPROC_OK && byte != 'A')
     return bad_length(c);
   return st;
