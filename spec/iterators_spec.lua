@@ -449,3 +449,133 @@ describe("connection.ready", function()
     end)
   end)
 end)
+
+describe("connection.messages", function()
+  --- `n` pipes whose writers have written `count` messages and closed.
+  local function spent_pipes(n, count)
+    local readers = {}
+    for i = 1, n do
+      local reader, writer = assert(connection.Pipe(false))
+      for k = 1, count do assert(writer:send {i, k}) end
+      writer:close()
+      readers[i] = reader
+    end
+    return readers, helpers.closing(table.unpack(readers))
+  end
+
+  it("gives each message of each connection in its order, until all have ended", function()
+    local readers, _ <close> = spent_pipes(4, 10)
+    local last = {0, 0, 0, 0}
+    for conn, message in connection.messages(readers) do
+      local i, k = table.unpack(message)
+      assert.equal(readers[i], conn)
+      assert.equal(last[i] + 1, k)
+      last[i] = k
+    end
+    assert.same({10, 10, 10, 10}, last)
+    assert.is_false(readers[1].closed)
+  end)
+
+  it("gives bytes with the mode 'bytes', and what a Poller watches", function()
+    local reader, writer <const> = assert(connection.Pipe(false))
+    local _ <close> = helpers.closing(reader, writer)
+    local poller <close> = assert(connection.Poller())
+    poller:add(reader)
+    writer:send_bytes("one")
+    local seen = {}
+    for conn, message in connection.messages(poller, "bytes") do
+      assert.equal(reader, conn)
+      seen[#seen + 1] = message
+      if #seen == 1 then
+        local another, w <const> = assert(connection.Pipe(false))
+        poller:add(another)
+        reader = another
+        w:send_bytes("two")
+        w:close()
+        writer:close()
+      end
+    end
+    assert.same({"one", "two"}, seen)
+    assert.equal(0, #poller)
+  end)
+
+  it("lets one that talks without end starve nobody", function()
+    local chatty, quiet, _ <close> = helpers.pair(true)
+    local a, b, _ <close> = helpers.pair(true) -- luacheck: ignore 411
+    for i = 1, 200 do chatty:send(i) end
+    a:send("me too")
+    local heard = 0
+    for conn, message in connection.messages {quiet, b} do
+      if message == "me too" then break end
+      assert.equal(quiet, conn)
+      heard = heard + 1
+    end
+    assert.is_true(heard < 200)
+  end)
+
+  it("gives an error once, as a value, and goes on with the others", function()
+    local peer <close> = helpers.raw_peer("socket")
+    local a, b, _ <close> = helpers.pair(true)
+    peer.raw:write("\0\0\0\9half")
+    peer.raw:close()
+    local errors, messages = {}, {}
+    a:send("whole")
+    for conn, message, err in connection.messages {peer.conn, b} do
+      if err then
+        assert.equal(peer.conn, conn)
+        assert.is_nil(message)
+        errors[#errors + 1] = err.name
+      else
+        messages[#messages + 1] = message
+      end
+      if #errors + #messages == 2 then a:close() end
+    end
+    assert.same({"OSError"}, errors)
+    assert.same({"whole"}, messages)
+  end)
+
+  it("does not wait for the rest of a message while others talk", function()
+    local peer <close> = helpers.raw_peer("reader")
+    local a, b, _ <close> = helpers.pair(true)
+    peer.raw:write("\0\0\0\4ab")
+    a:send_bytes("whole")
+    local seen = {}
+    for _, message in connection.messages({peer.conn, b}, "bytes") do
+      seen[#seen + 1] = message
+      if message == "whole" then peer.raw:write("cd") else break end
+    end
+    assert.same({"whole", "abcd"}, seen)
+  end)
+
+  it("passes over what is closed in the loop", function()
+    local readers, _ <close> = spent_pipes(2, 3)
+    local count = 0
+    for conn in connection.messages(readers) do
+      count = count + 1
+      if count == 1 then conn:close() end
+    end
+    assert.equal(4, count)
+  end)
+
+  it("gives nothing for an empty list, and closes what it opened", function()
+    collectgarbage()
+    local before = helpers.nfds()
+    for _ in connection.messages {} do error("there is nobody") end
+    assert.equal(before, helpers.nfds())
+    local readers, _ <close> = spent_pipes(1, 2)
+    before = helpers.nfds()
+    for _ in connection.messages(readers) do break end
+    assert.equal(before, helpers.nfds())
+    pcall(function() for _ in connection.messages(readers) do error("stop") end end)
+    assert.equal(before, helpers.nfds())
+  end)
+
+  it("throws for misuse", function()
+    local reader, writer <const> = assert(connection.Pipe(false))
+    local _ <close> = helpers.closing(reader, writer)
+    assert.error_matches(function() connection.messages() end, "#1 to 'messages' %(table expected")
+    assert.error_matches(function() connection.messages {reader, 7} end, "Connection expected at %[2%], got number")
+    assert.error_matches(function() connection.messages {writer} end, "write%-only")
+    assert.error_matches(function() connection.messages({}, "text") end, "unknown mode 'text'")
+  end)
+end)

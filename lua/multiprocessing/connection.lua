@@ -5,6 +5,7 @@
 local core = require "multiprocessing.core"
 local challenge = require "multiprocessing.challenge"
 local iterators = require "multiprocessing.iterators"
+local serve = require "multiprocessing.serve"
 require "multiprocessing.pickle" -- gives what recv returns its methods
 
 core.methods.Connection.messages = iterators.conversation
@@ -38,9 +39,11 @@ return {
   default_family = core.default_family,
   deliver_challenge = challenge.deliver,
   families = core.families,
+  messages = iterators.messages,
   parent = core.parent,
   ready = iterators.ready,
-  spawn = core.spawn,
+  serve = serve,
   set_waiter = core.set_waiter,
+  spawn = core.spawn,
   wait = core.wait,
 }

@@ -2,6 +2,8 @@
 
 local core = require "multiprocessing.core"
 
+local Turns = require "multiprocessing.turns"
+
 local iterators = {}
 
 -- Seconds to pause where the system has no room for another peer: it will not
@@ -121,6 +123,55 @@ function iterators.ready(objects, timeout)
   if core.is_poller(objects) then return ready_of_poller(objects, timeout) end
   check(1, "ready", objects, "table")
   return ready_of_list(objects, timeout)
+end
+
+--- A Poller over `connections`, which is a list.
+local function poller_of(connections)
+  check(1, "messages", connections, "table")
+  local poller, err = core.Poller()
+  if not poller then error(err, 0) end
+  for i, conn in ipairs(connections) do
+    local added
+    if type(conn) ~= "userdata" or not conn.recv_bytes then
+      error(("bad argument #1 to 'messages' (Connection expected at [%d], got %s)"):format(
+        i, type(conn)), 3)
+    end
+    added, err = poller:add(conn)
+    if not added then error(err, 0) end
+  end
+  return poller
+end
+
+--- connection.messages(connections [, mode]): each message of many connections,
+-- in turn, until all have come to their end of file. Of one that fails otherwise
+-- it gives the error, as a third value, once. `connections`: a list, or a Poller,
+-- to which the program may add some in the loop.
+---@param connections any
+---@param mode "objects" | "bytes" | nil
+function iterators.messages(connections, mode)
+  local bytes = Turns.is_bytes(mode, "argument #2 to 'messages'", 2)
+  local is_poller = core.is_poller(connections)
+  local poller = is_poller and connections or poller_of(connections)
+  local turns = Turns.new(poller, bytes)
+  local function next_message()
+    while true do
+      local conn = turns.current
+      if conn then
+        local message, err = turns:take()
+        if message ~= nil then return conn, message end
+        if err then
+          turns.current = nil
+          poller:remove(conn)
+          if err.name ~= "EOFError" then return conn, nil, err end
+        end
+      else
+        if #poller == 0 then return nil end
+        local _, err = turns:advance()
+        if err then error(err, 0) end
+      end
+    end
+  end
+  return next_message, nil, nil, not is_poller and poller or nil
 end
 
 return iterators

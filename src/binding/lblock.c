@@ -8,6 +8,8 @@
 */
 #include "binding/lmp.h"
 
+#include <string.h>
+
 static lua_State *main_thread(lua_State *L) {
   lua_State *main;
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
@@ -101,17 +103,26 @@ static int resume(lua_State *L, int status, lua_KContext waiting) {
   return run(L, &op, !answered);
 }
 
+/* An operation whose step has not been tried yet. */
+static lmp_Operation operation(lmp_Step step, mproc_time deadline) {
+  lmp_Operation op;
+  memset(&op, 0, sizeof op);
+  op.step = step;
+  op.deadline = deadline;
+  op.w.one.handle = MPROC_NO_HANDLE;
+  op.w.wake = MPROC_NEVER;
+  return op;
+}
+
 int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline) {
-  lmp_Operation op = {step,
-                      deadline,
-                      {NULL,
-                       0,
-                       NULL,
-                       {MPROC_NO_HANDLE, 0, 0},
-                       MPROC_NEVER,
-                       false,
-                       false,
-                       false,
-                       false}};
+  lmp_Operation op = operation(step, deadline);
   return run(L, &op, false);
+}
+
+int lmp_try(lua_State *L, lmp_Step step) {
+  lmp_Operation op = operation(step, 0);
+  int results;
+  op.w.waited = true; /* in that loop */
+  results = step(L, &op.w);
+  return results == LMP_AGAIN ? 0 : results;
 }

@@ -328,6 +328,18 @@ static int conn_recv(lua_State *L) {
   return lmp_block(L, recv_step, lmp_deadlineof(c));
 }
 
+/*
+** core.receive(conn [, bytes]) -> value | nil, err | nil: as recv, or recv_bytes
+** where 'bytes' is true, but without waiting: nothing where not all is here.
+*/
+int lmp_connection_receive(lua_State *L) {
+  lmp_Step step = lua_toboolean(L, 2) ? recv_bytes_step : recv_step;
+  check_readable(L);
+  lua_settop(L, 1);
+  lua_pushnil(L);
+  return lmp_try(L, step);
+}
+
 /* Whether the wait that has just ended, or a look now, finds it readable. */
 static bool is_readable_now(lmp_Wait *w, const lmp_Connection *c) {
   if (!w->polled) {

@@ -117,6 +117,13 @@ static int listener_accept(lua_State *L) {
   return lmp_block(L, accept_step, deadline);
 }
 
+/* core.accept(listener) -> connection | nil, err | nothing where nobody is. */
+int lmp_listener_accept(lua_State *L) {
+  check_open(L);
+  lua_settop(L, 1);
+  return lmp_try(L, accept_step);
+}
+
 /* ---- what it is, and its end ---- */
 
 static int listener_fileno(lua_State *L) {

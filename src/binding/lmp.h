@@ -242,6 +242,12 @@ typedef int (*lmp_Step)(lua_State *L, lmp_Wait *w);
 */
 int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline);
 
+/*
+** [-0, +n, e] Tries 'step' once, in a loop that waits elsewhere. Returns the
+** number of its results; 0: it is not the time for any.
+*/
+int lmp_try(lua_State *L, lmp_Step step);
+
 /* An operation between two steps. */
 typedef struct lmp_Operation {
   lmp_Step step;
@@ -385,6 +391,9 @@ int lmp_connection_adopt(lua_State *L);
 int lmp_connection_pipe(lua_State *L);
 int lmp_client_new(lua_State *L);
 
+/* core.receive: what connection.messages and .serve are made of */
+int lmp_connection_receive(lua_State *L);
+
 /* conn:send_many, conn:cork (lbatch.c) */
 int lmp_connection_send_many(lua_State *L);
 int lmp_connection_cork(lua_State *L);
@@ -413,6 +422,9 @@ void lmp_openlistener(lua_State *L);
 
 /* connection.Listener */
 int lmp_listener_new(lua_State *L);
+
+/* core.accept: what connection.serve is made of */
+int lmp_listener_accept(lua_State *L);
 
 /* ---- lprocess.c, lspawn.c: processes ---- */
 
