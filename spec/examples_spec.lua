@@ -131,6 +131,58 @@ for _, name in ipairs {"echo_cqueues.lua", "echo_luv.lua"} do
   end)
 end
 
+describe("examples/chat_server.lua", function()
+  it("lets everybody hear what one says", function()
+    local dir <close> = helpers.tmpdir()
+    local path = dir:join("socket")
+    local server <close> = helpers.lua("examples/chat_server.lua", path)
+    assert.equal("ready", server:line())
+    local function join(name)
+      local conn = assert(connection.Client(path))
+      conn:settimeout(LIMIT)
+      assert(conn:send(name))
+      assert.equal(name .. " joins", (conn:recv()))
+      return conn
+    end
+    local ada = join("ada")
+    local bob <close> = join("bob")
+    assert.equal("bob joins", (ada:recv()))
+    assert(bob:send("hello"))
+    assert.equal("bob: hello", (ada:recv()))
+    ada:close()
+    assert.equal("ada leaves", (bob:recv()))
+  end)
+end)
+
+describe("examples/work_queue.lua", function()
+  for language, worker in pairs {
+    Lua = function(path)
+      return helpers.lua("examples/work_queue_worker.lua", path)
+    end,
+    Python = function(path)
+      return helpers.python(any_python(), "examples/work_queue_worker.py", path)
+    end,
+  } do
+    it("has its work done by workers in " .. language .. ", and takes it back", function()
+      local dir <close> = helpers.tmpdir()
+      local path = dir:join("socket")
+      local queue <close> = helpers.lua("examples/work_queue.lua", path)
+      assert.equal("ready", queue:line())
+      do -- takes a job, and leaves
+        local idler <close> = assert(connection.Client(path))
+        idler:settimeout(LIMIT)
+        assert.equal(1, (idler:recv()))
+      end
+      local busy <close> = worker(path)
+      local squares = {}
+      for i = 1, 20 do squares[i] = i * i end
+      assert.equal(table.concat(squares, " "), queue:line())
+      assert.equal(0, (queue:wait()))
+      assert.equal(0, (busy:wait()))
+    end)
+  end
+end)
+
 describe("examples/fan_in.lua", function()
   it("prints each message of each child, those of one in their order", function()
     local program <close> = helpers.lua("examples/fan_in.lua")

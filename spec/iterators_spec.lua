@@ -564,7 +564,9 @@ describe("connection.messages", function()
     assert.equal(before, helpers.nfds())
     local readers, _ <close> = spent_pipes(1, 2)
     before = helpers.nfds()
-    for _ in connection.messages(readers) do break end
+    for _, message in connection.messages(readers) do
+      if message then break end
+    end
     assert.equal(before, helpers.nfds())
     pcall(function() for _ in connection.messages(readers) do error("stop") end end)
     assert.equal(before, helpers.nfds())

@@ -334,7 +334,7 @@ static int conn_recv(lua_State *L) {
 */
 int lmp_connection_receive(lua_State *L) {
   lmp_Step step = lua_toboolean(L, 2) ? recv_bytes_step : recv_step;
-  check_readable(L);
+  lmp_checkreadable(L);
   lua_settop(L, 1);
   lua_pushnil(L);
   return lmp_try(L, step);
