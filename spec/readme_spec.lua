@@ -238,6 +238,10 @@ local function has_target(name)
   return ("\n" .. makefile):find("\n" .. name:gsub("%p", "%%%0") .. ":") ~= nil
 end
 
+local function has_variable(name)
+  return makefile:find("$(" .. name .. ")", 1, true) ~= nil
+end
+
 --- The packages that tools/setup gets for building.
 local function packages_to_build()
   local section = assert(setup:match("\n%s*build%)(.-);;"))
@@ -266,7 +270,9 @@ end
 
 checks.make = function(arguments)
   for _, word in ipairs(arguments) do
-    assert(has_target(word), "no such target: " .. word)
+    local variable = word:match "^(%u+)="
+    assert(variable and has_variable(variable) or has_target(word),
+           "no such target: " .. word)
   end
 end
 

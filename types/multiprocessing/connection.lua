@@ -164,6 +164,26 @@ function connection.ready(objects, timeout) end
 ---@return multiprocessing.Error? err
 function connection.Poller() end
 
+--- The messages of many connections, each in its turn, until all have ended. What
+--- one fails of is given once, as a third value.
+---@param connections multiprocessing.Connection[]|multiprocessing.Poller
+---@param mode "objects"|"bytes"|nil default "objects"
+---@return fun(): multiprocessing.Connection?, any, multiprocessing.Error?
+function connection.messages(connections, mode) end
+
+---@class multiprocessing.ServeOptions
+---@field mode "objects"|"bytes"|nil default "objects"
+---@field timeout number? seconds that a send may wait for a peer; default 1
+---@field max_connections integer? further peers wait in the backlog; default none
+
+--- What happens to a server: "open", conn; "message", conn, message; "close", conn;
+--- "error", conn or nil, err. Ends when the listener is closed and the last peer has
+--- gone; `break` closes them all.
+---@param listener multiprocessing.Listener
+---@param options multiprocessing.ServeOptions?
+---@return fun(): "open"|"message"|"close"|"error"|nil, multiprocessing.Connection?, any
+function connection.serve(listener, options) end
+
 --- Starts a program with a connection to it, which is descriptor 3 there, besides 0,
 --- 1 and 2; its number is in the environment as MULTIPROCESSING_CONNECTION_FD. What
 --- keeps it from starting is the error: FileNotFoundError, PermissionError, …
