@@ -590,8 +590,10 @@ mproc_status mproc_connection_recv_into(mproc_connection *c,
     return st;
   st = c->channel->ops->recv_into(c->channel, max, patience(c, deadline, &p),
                                   to, room, placed, message);
-  if (*placed)
+  if (*placed) { /* which is a pop, too */
     c->may_be_asked = false;
+    mproc_watch_tell(&c->watches, MPROC_TOUCHED);
+  }
   return end_recv(c, st, message);
 }
 
