@@ -128,6 +128,80 @@ describe("Ctrl-C", function()
   end
 end)
 
+-- A child that connects, and the other end.
+local function start_client(thread, call)
+  local listener <close> = helpers.raw_listener()
+  local child = start(thread, call, listener.address[2], {stderr = "stdout"})
+  return child, listener:accept()
+end
+
+describe("Ctrl-C in a connection of the program's own", function()
+  if not sys.stat("/proc/self/stat") then return end
+
+  for _, thread in ipairs(THREADS) do
+    for _, call in ipairs {
+      "client_messages", "client_poll", "client_recv_bytes",
+      "client_recv_bytes_into", "client_recv_bytes_with_hook",
+      "client_recv_bytes_with_timeout",
+    } do
+      it(("interrupts %s in the thread '%s'"):format(call, thread), function()
+        local child <close>, peer = start_client(thread, call)
+        local _ <close> = peer
+        interrupt(child)
+        assert_interrupted(child)
+      end)
+    end
+
+    it("interrupts what spins, " .. thread, function()
+      local child <close>, peer = start_client(thread, "client_spinning")
+      local _ <close> = peer
+      assert.equal("ready", child:line())
+      assert(child:kill(sys.SIGINT))
+      assert_interrupted(child)
+    end)
+
+    it("that came before the call interrupts it, " .. thread, function()
+      local child <close>, peer =
+        start_client(thread, "client_recv_bytes_after_the_signal")
+      local _ <close> = peer
+      assert_interrupted(child)
+    end)
+
+    local function catch(call, bytes)
+      local child, peer = start_client(thread, call)
+      peer:write(bytes)
+      interrupt(child)
+      local said = child:line()
+      assert.truthy(said:find("caught true .*interrupted!"), said)
+      return child, peer
+    end
+
+    it("loses nothing of a message that was half received, " .. thread,
+       function()
+      local child <close>, peer = catch("client_go_on_receiving",
+                                        "\0\0\0\6abc")
+      local _ <close> = peer
+      peer:write("def" .. helpers.frame("next"))
+      assert.equal("abcdef", child:line())
+      assert.equal("next", child:line())
+      assert.equal(0, child:wait())
+    end)
+
+    it("nor of a large one on its way into a Buffer, " .. thread, function()
+      local size = 600000
+      local message = "<-" .. ("x"):rep(size - 4) .. "->"
+      local frame = helpers.frame(message)
+      local child <close>, peer = catch("client_go_on_receiving_into",
+                                        frame:sub(1, 100000))
+      local _ <close> = peer
+      peer:write(frame:sub(100001) .. helpers.frame("next"))
+      assert.equal(size .. " <- ->", child:line())
+      assert.equal("next", child:line())
+      assert.equal(0, child:wait())
+    end)
+  end
+end)
+
 describe("after an interrupt that was caught", function()
   if not sys.stat("/proc/self/stat") then return end
 

@@ -496,6 +496,16 @@ static int sys_set_buffers(lua_State *L) {
   return push_outcome(L, setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n, sizeof n));
 }
 
+/* read_limit(fd): SO_RCVTIMEO, in seconds */
+static int sys_read_limit(lua_State *L) {
+  struct timeval limit;
+  socklen_t size = sizeof limit;
+  if (getsockopt(check_int(L, 1), SOL_SOCKET, SO_RCVTIMEO, &limit, &size) == -1)
+    return fail(L);
+  lua_pushnumber(L, (lua_Number)limit.tv_sec + (lua_Number)limit.tv_usec / 1e6);
+  return 1;
+}
+
 static int sys_fork(lua_State *L) {
   return push_integer(L, fork());
 }
@@ -905,6 +915,7 @@ static const luaL_Reg functions[] = {
     {"poll", sys_poll},
     {"read", sys_read},
     {"read_exactly", sys_read_exactly},
+    {"read_limit", sys_read_limit},
     {"reset", sys_reset},
     {"rmdir", sys_rmdir},
     {"rss", sys_rss},

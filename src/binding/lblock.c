@@ -58,6 +58,27 @@ static mproc_status wait_once(lmp_Wait *w, mproc_time deadline) {
   return st;
 }
 
+/*
+** Whether a step may wait in the system by itself: not while a loop of the
+** program is to do all waiting.
+*/
+static bool may_wait(lua_State *L) {
+  return !lmp_haswaiter(L);
+}
+
+/*
+** Whether to try at once again, as a step that gave AGAIN has said: until that
+** time is over.
+*/
+static bool spins(lmp_Wait *w, mproc_time now) {
+  if (w->spun || w->spin <= 0)
+    return false;
+  if (w->spin_end == 0)
+    w->spin_end = mproc_deadline_after(now, w->spin);
+  w->spun = now >= w->spin_end;
+  return !w->spun;
+}
+
 static int resume(lua_State *L, int status, lua_KContext waiting);
 
 /* [-0, +0, e] Has the waiter wait, which may yield; false: it declined. */
@@ -71,7 +92,8 @@ static bool ask(lua_State *L, lmp_Operation *op) {
 static int run(lua_State *L, lmp_Operation *op, bool block) {
   lua_State *main = main_thread(L);
   lua_Hook before = is_interrupt(main) ? NULL : lua_gethook(main);
-  for (;;) {
+  for (unsigned turn = 0;; turn++) {
+    mproc_time now;
     int results;
     if (block) {
       mproc_status st = wait_once(&op->w, op->deadline);
@@ -80,13 +102,24 @@ static int run(lua_State *L, lmp_Operation *op, bool block) {
       else if (st != MPROC_OK && st != MPROC_AGAIN)
         return lmp_pushfailure(L, st, "waiting", NULL);
     }
+    block = false;
+    op->w.may_wait = may_wait(L);
+    if (op->w.may_wait) { /* as before any other wait */
+      if (lua_gethook(main) != NULL)
+        checkpoint(L, main, before);
+      mproc_process_sweep(&lmp_state(L)->ctx);
+    }
     results = op->step(L, &op->w);
     if (results != LMP_AGAIN)
       return results;
-    block = false;
-    if (mproc_os_now() >= op->deadline) {
+    now = mproc_os_now();
+    if (now >= op->deadline) {
       op->w.polled = false;
       op->w.expired = true;
+      continue;
+    }
+    if (op->w.may_wait && spins(&op->w, now)) {
+      mproc_os_relax(turn);
       continue;
     }
     checkpoint(L, main, before);
@@ -108,7 +141,7 @@ static lmp_Operation operation(lmp_Step step, mproc_time deadline) {
   lmp_Operation op;
   memset(&op, 0, sizeof op);
   op.step = step;
-  op.deadline = deadline;
+  op.deadline = op.w.deadline = deadline;
   op.w.one.handle = MPROC_NO_HANDLE;
   op.w.wake = MPROC_NEVER;
   return op;

@@ -9,12 +9,16 @@
 
 #include "binding/lbuffer.h"
 
+/* Seconds of spinning that are as good as for ever. */
+#define SPIN_MAX 1e9f
+
 /* ---- the userdata ---- */
 
 lmp_Connection *lmp_newconnection(lua_State *L, const char *type, int nuv) {
   lmp_Connection *c = (lmp_Connection *)lua_newuserdatauv(L, sizeof *c, nuv);
   c->core = NULL; /* closed: __gc has nothing to do yet */
   c->timeout = HUGE_VAL;
+  c->spin = 0;
   c->received = 0;
   c->waits = 0;
   c->may_read = c->may_write = c->anchored = false;
@@ -128,8 +132,10 @@ static int await(lmp_Wait *w, const lmp_Connection *c, uint8_t events) {
   if (lmp_isbusy(c)) {
     w->count = 0;
     w->wake = mproc_os_now() + BUSY_PAUSE;
+    w->spin = 0;
     return LMP_AGAIN;
   }
+  w->spin = events == MPROC_READ ? (double)c->spin : 0;
   w->items = &w->one;
   w->count = 1;
   mproc_connection_want(c->core, events, &w->one, &w->wake);
@@ -178,15 +184,28 @@ static int unasked(lua_State *L) {
                               mproc_status_text(MPROC_AUTH_UNASKED));
 }
 
+/* Until when a receive may wait in the system; 0: not at all. */
+static mproc_time waits_until(const lmp_Wait *w, const lmp_Connection *c) {
+  bool spins = c->spin > 0 && !w->spun;
+  return w->may_wait && !spins ? w->deadline : 0;
+}
+
+/* Others wait for a handle 'h' that what the peer sent has closed. */
+static void wake_waiting(lua_State *L, const lmp_Connection *c,
+                         mproc_handle h) {
+  if (c->waits > 0 && mproc_connection_is_closed(c->core))
+    lmp_cancelwaits(L, h);
+}
+
 /* The next message, once the connection is open. */
-static mproc_status receive(lua_State *L, lmp_Connection *c, uint64_t max,
-                            mproc_view *message) {
+static mproc_status receive(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
+                            uint64_t max, mproc_view *message) {
   mproc_status st = lmp_stepconnection(c);
   if (st == MPROC_OK) {
     mproc_handle h = mproc_connection_handle(c->core);
-    st = mproc_connection_recv(c->core, max, message);
-    if (c->waits > 0 && mproc_connection_is_closed(c->core))
-      lmp_cancelwaits(L, h); /* by what the peer sent; others wait for it */
+    st =
+        mproc_connection_recv_waiting(c->core, max, waits_until(w, c), message);
+    wake_waiting(L, c, h);
   }
   lmp_releaseheld(L, 1, c);
   return st;
@@ -199,14 +218,16 @@ static int recv_bytes_step(lua_State *L, lmp_Wait *w) {
   uint64_t received = c->received;
   int results = 1;
   mproc_view message = {NULL, 0};
-  mproc_status st = receive(L, c, max, &message);
+  mproc_status st = receive(L, w, c, max, &message);
   if (st != MPROC_OK && st != MPROC_AUTH_UNASKED)
     return lmp_notyet(L, w, st, MPROC_READ, "receiving from");
   push_message(L, message);
   if (st == MPROC_AUTH_UNASKED)
     results = unasked(L);
-  if (!take_message(L, c, received, results))
+  if (!take_message(L, c, received, results)) {
+    w->may_wait = false; /* nor has anybody looked for Ctrl-C since */
     return recv_bytes_step(L, w);
+  }
   return results;
 }
 
@@ -222,20 +243,40 @@ static int conn_recv_bytes(lua_State *L) {
   return lmp_block(L, recv_bytes_step, lmp_deadlineof(c));
 }
 
+/* receive for a Buffer, which stays on the stack and where it is. */
+static mproc_status receive_into(lua_State *L, const lmp_Wait *w,
+                                 lmp_Connection *c, uint8_t *to, size_t room,
+                                 bool *placed, mproc_view *message) {
+  mproc_status st = lmp_stepconnection(c);
+  if (st == MPROC_OK) {
+    mproc_handle h = mproc_connection_handle(c->core);
+    st = mproc_connection_recv_into(c->core, waits_until(w, c), to, room,
+                                    placed, message);
+    wake_waiting(L, c, h);
+  }
+  if (*placed)
+    c->received++;
+  lmp_releaseheld(L, 1, c);
+  return st;
+}
+
 /* Stack: connection, buffer, first position. */
 static int recv_into_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = lmp_checkreadable(L);
   lmp_Buffer *b = lmp_checkbuffer(L, 2);
   size_t offset = (size_t)lua_tointeger(L, 3) - 1;
   uint64_t received = c->received;
+  bool placed = false;
   mproc_view message = {NULL, 0};
-  mproc_status st = receive(L, c, UINT64_MAX, &message);
+  mproc_status st = receive_into(L, w, c, b->data + offset, b->size - offset,
+                                 &placed, &message);
   if (st != MPROC_OK && st != MPROC_AUTH_UNASKED)
     return lmp_notyet(L, w, st, MPROC_READ, "receiving from");
   if (st == MPROC_OK && message.size <= b->size - offset) {
-    if (message.size > 0)
+    if (!placed && message.size > 0)
       memcpy(b->data + offset, message.data, message.size);
-    take(c);
+    if (!placed)
+      take(c);
     lua_pushinteger(L, (lua_Integer)message.size);
     return 1;
   }
@@ -245,8 +286,10 @@ static int recv_into_step(lua_State *L, lmp_Wait *w) {
   else
     lmp_pushmessageerror(L, "BufferTooShort",
                          "the message is longer than the buffer has room");
-  if (!take_message(L, c, received, 2))
+  if (!take_message(L, c, received, 2)) {
+    w->may_wait = false;
     return recv_into_step(L, w);
+  }
   return 2;
 }
 
@@ -612,6 +655,17 @@ static int conn_settimeout(lua_State *L) {
   lmp_Connection *c = lmp_checkconnection(L, 1);
   luaL_checkany(L, 2);
   c->timeout = lmp_optseconds(L, 2);
+  mproc_connection_settimeout(c->core, c->timeout);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int conn_setspin(lua_State *L) {
+  lmp_Connection *c = lmp_checkconnection(L, 1);
+  double spin;
+  luaL_checkany(L, 2);
+  spin = lua_isnil(L, 2) ? 0 : lmp_optseconds(L, 2);
+  c->spin = spin < SPIN_MAX ? (float)spin : SPIN_MAX;
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -787,6 +841,7 @@ const luaL_Reg lmp_connection_methods[] = {
   {"send_bytes", conn_send_bytes},
   {"send_handle", lmp_send_handle},
   {"send_many", lmp_connection_send_many},
+  {"setspin", conn_setspin},
   {"settimeout", conn_settimeout},
   {"timeout", conn_timeout},
   {NULL, NULL},

@@ -216,13 +216,21 @@ void lmp_pushcodec(lua_State *L, const lmp_Options *o);
 typedef struct lmp_Wait {
   mproc_pollitem *items; /* to wait for; the step's, or '&one' */
   size_t count;
-  void *scratch;      /* for mproc_os_poll; may be NULL where it may */
-  mproc_pollitem one; /* for a step that waits for one handle */
-  mproc_time wake;    /* try again then, in any case */
-  bool polled;        /* in: 'items' have just been found ready */
-  bool woken;         /* in: a waiter has returned: all may be different now */
-  bool waited;        /* in: this operation has waited before this step */
-  bool expired;       /* in: the time is up; AGAIN is no answer any more */
+  void *scratch;       /* for mproc_os_poll; may be NULL where it may */
+  mproc_pollitem one;  /* for a step that waits for one handle */
+  mproc_time wake;     /* try again then, in any case */
+  double spin;         /* seconds to try again and again before it waits; the
+                          step's, 0: none */
+  mproc_time spin_end; /* lblock.c's; 0: not begun */
+  mproc_time deadline; /* in: of the operation */
+  bool may_wait;       /* in: the step may wait in the system itself until then,
+                          where that saves calls; a signal must end it, with
+                          AGAIN */
+  bool spun;           /* in: the time to spin is over */
+  bool polled;         /* in: 'items' have just been found ready */
+  bool woken;          /* in: a waiter has returned: all may be different now */
+  bool waited;         /* in: this operation has waited before this step */
+  bool expired;        /* in: the time is up; AGAIN is no answer any more */
 } lmp_Wait;
 
 /*
@@ -304,6 +312,7 @@ typedef struct lmp_Connection {
   mproc_connection *core; /* NULL: closed */
   uint64_t received;      /* messages taken */
   double timeout;         /* seconds of a blocking call; HUGE_VAL: no limit */
+  float spin;             /* seconds that a receive looks before it waits */
   bool may_read;          /* as it was made; the peer cannot change it */
   bool may_write;
   unsigned waits; /* coroutines that wait for its handle in other loops */

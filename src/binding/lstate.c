@@ -2,6 +2,7 @@
 ** lstate.c: what one Lua state has of the module, and functions and types that
 ** know it.
 */
+#include <stdlib.h>
 #include <string.h>
 
 #include "binding/lmp.h"
@@ -20,17 +21,23 @@ static int state_gc(lua_State *L) {
   return 0;
 }
 
+/* Whether the environment turns the fast paths off. */
+static bool is_slow_forced(void) {
+  const char *force = getenv("MULTIPROCESSING_FORCE");
+  return force != NULL && strcmp(force, "slow") == 0;
+}
+
 /* It is made before all that uses it, so that its finalizer runs last (Lua 5.4
    manual, section 2.5.3). */
 void lmp_pushstate(lua_State *L) {
   lmp_State *s;
+  mproc_allocator a;
   if (lua_getfield(L, LUA_REGISTRYINDEX, INSTANCE) == LUA_TUSERDATA)
     return;
   lua_pop(L, 1);
   s = (lmp_State *)lua_newuserdatauv(L, sizeof *s, LMP_USERVALUES);
-  s->ctx.allocator.resize = lua_getallocf(L, &s->ctx.allocator.ud);
-  s->ctx.crypto = NULL;
-  s->ctx.orphans = NULL;
+  a.resize = lua_getallocf(L, &a.ud);
+  mproc_context_open(&s->ctx, a, is_slow_forced());
   s->canary = NULL;
   memset(s->types, 0, sizeof s->types);
   s->has_waiter = false;

@@ -113,10 +113,13 @@ mproc_status mproc_bytes_append(mproc_bytes *b, const mproc_allocator *a,
   return MPROC_OK;
 }
 
-/* Gives back all of the block that is not queued; where the allocator cannot
-   even shrink, the block stays as it is. */
-static void shrink(mproc_bytes *b, const mproc_allocator *a) {
+/* Where the allocator cannot even shrink, the block stays as it is. */
+void mproc_bytes_trim(mproc_bytes *b, const mproc_allocator *a) {
   uint8_t *data;
+  if (mproc_bytes_size(b) == 0) {
+    mproc_bytes_clear(b, a);
+    return;
+  }
   slide(b);
   data = (uint8_t *)a->resize(a->ud, b->data, b->cap, b->end);
   if (data == NULL)
@@ -131,7 +134,7 @@ void mproc_bytes_consume(mproc_bytes *b, const mproc_allocator *a, size_t n) {
   if (b->start == b->end)
     mproc_bytes_clear(b, a);
   else if (b->cap > SHRINK_ABOVE && mproc_bytes_size(b) <= b->cap / 4)
-    shrink(b, a);
+    mproc_bytes_trim(b, a);
 }
 
 void mproc_bytes_clear(mproc_bytes *b, const mproc_allocator *a) {

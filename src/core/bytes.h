@@ -75,6 +75,9 @@ mproc_status mproc_bytes_append(mproc_bytes *b, const mproc_allocator *a,
 */
 void mproc_bytes_consume(mproc_bytes *b, const mproc_allocator *a, size_t n);
 
+/* Gives back what of the memory is not queued, as far as there is a way. */
+void mproc_bytes_trim(mproc_bytes *b, const mproc_allocator *a);
+
 /* Empties the queue and frees its memory. */
 void mproc_bytes_clear(mproc_bytes *b, const mproc_allocator *a);
 

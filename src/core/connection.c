@@ -34,6 +34,7 @@ struct mproc_connection {
   int64_t holder;       /* the process whose message the channel holds */
   float keepalive;      /* seconds; used once, when connected */
   uint8_t state;
+  uint8_t limit; /* of its receives' patience */
   bool readable;
   bool writable;
   bool readahead;
@@ -189,12 +190,21 @@ static mproc_status handshake_step(mproc_connection *c) {
 
 /* ---- the steps ---- */
 
+static unsigned readahead_bit(bool readahead) {
+  return readahead ? MPROC_READAHEAD : 0;
+}
+
+/* The channel over a socket that we made or accepted. */
 static mproc_status open_channel(mproc_connection *c, mproc_handle h) {
-  mproc_status st = mproc_channel_stream(&c->ctx->allocator, h, MPROC_SOCKET,
-                                         c->readahead, &c->channel);
-  if (st == MPROC_OK && !c->local)
+  unsigned may = readahead_bit(c->readahead);
+  if (!c->ctx->slow)
+    may |= MPROC_ALONE;
+  if (!c->local) {
     mproc_os_tune(h, (double)c->keepalive);
-  return st;
+    may |= MPROC_BY_READ;
+  }
+  return mproc_channel_stream(&c->ctx->scratch, h, MPROC_SOCKET, may,
+                              &c->channel);
 }
 
 static mproc_status connecting_step(mproc_connection *c) {
@@ -316,6 +326,7 @@ static mproc_connection *new_connection(mproc_context *ctx,
   c->writable = o->writable;
   c->readahead = o->readahead;
   c->local = o->local;
+  c->limit = MPROC_PATIENCE_LIMIT_MAX;
   c->state = HANDSHAKING; /* which is over at once where there is no key */
   return c;
 }
@@ -331,8 +342,8 @@ mproc_status mproc_connection_adopt(mproc_context *ctx, mproc_handle h,
   c = new_connection(ctx, o);
   if (c == NULL)
     return MPROC_NOMEM;
-  st =
-      mproc_channel_stream(&ctx->allocator, h, kind, o->readahead, &c->channel);
+  st = mproc_channel_stream(&ctx->scratch, h, kind, readahead_bit(o->readahead),
+                            &c->channel);
   if (st != MPROC_OK) {
     mproc_connection_free(c);
     return st;
@@ -512,21 +523,26 @@ static mproc_status bad_length(mproc_connection *c) {
   return MPROC_BAD_LENGTH;
 }
 
-mproc_status mproc_connection_recv(mproc_connection *c, uint64_t max,
-                                   mproc_view *message) {
-  mproc_status st;
+void mproc_connection_settimeout(mproc_connection *c, double seconds) {
+  c->limit = mproc_patience_limit(seconds);
+}
+
+/* What a receive does before it asks the channel. */
+static mproc_status begin_recv(mproc_connection *c, uint64_t *max) {
   if (c->lost_place)
     return MPROC_BAD_LENGTH;
   assert(c->state == OPEN && c->channel != NULL);
   if (!c->corked)
     pump(c);
   mproc_watch_tell(&c->watches, MPROC_TOUCHED);
-  st = mproc_connection_settle(c);
-  if (st != MPROC_OK)
-    return st;
-  if (max > c->max_message)
-    max = c->max_message;
-  st = c->channel->ops->recv(c->channel, max, message);
+  if (*max > c->max_message)
+    *max = c->max_message;
+  return mproc_connection_settle(c);
+}
+
+/* What it makes of the channel's answer. */
+static mproc_status end_recv(mproc_connection *c, mproc_status st,
+                             const mproc_view *message) {
   if (st == MPROC_AGAIN && c->corked)
     pump(c); /* nobody answers what has not left */
   if (st == MPROC_BAD_LENGTH)
@@ -535,6 +551,50 @@ mproc_status mproc_connection_recv(mproc_connection *c, uint64_t max,
       mproc_handshake_is_challenge(*message))
     return MPROC_AUTH_UNASKED;
   return st;
+}
+
+/* NULL: it must not wait, since it has to go on sending meanwhile. */
+static const mproc_patience *patience(const mproc_connection *c,
+                                      mproc_time deadline, mproc_patience *p) {
+  p->deadline = deadline;
+  p->limit = c->limit;
+  return deadline == 0 || holds(c) ? NULL : p;
+}
+
+mproc_status mproc_connection_recv_waiting(mproc_connection *c, uint64_t max,
+                                           mproc_time deadline,
+                                           mproc_view *message) {
+  mproc_patience p;
+  mproc_status st = begin_recv(c, &max);
+  if (st != MPROC_OK)
+    return st;
+  st = c->channel->ops->recv_waiting(c->channel, max, patience(c, deadline, &p),
+                                     message);
+  return end_recv(c, st, message);
+}
+
+mproc_status mproc_connection_recv(mproc_connection *c, uint64_t max,
+                                   mproc_view *message) {
+  return mproc_connection_recv_waiting(c, max, 0, message);
+}
+
+mproc_status mproc_connection_recv_into(mproc_connection *c,
+                                        mproc_time deadline, uint8_t *to,
+                                        size_t room, bool *placed,
+                                        mproc_view *message) {
+  mproc_patience p;
+  uint64_t max = UINT64_MAX;
+  mproc_status st = begin_recv(c, &max);
+  *placed = false;
+  if (st != MPROC_OK)
+    return st;
+  st = c->channel->ops->recv_into(c->channel, max, patience(c, deadline, &p),
+                                  to, room, placed, message);
+  if (*placed) { /* which is a pop, too */
+    c->may_be_asked = false;
+    mproc_watch_tell(&c->watches, MPROC_TOUCHED);
+  }
+  return end_recv(c, st, message);
 }
 
 void mproc_connection_pop(mproc_connection *c) {

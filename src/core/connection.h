@@ -130,7 +130,33 @@ bool mproc_connection_holds(const mproc_connection *c);
 mproc_status mproc_connection_recv(mproc_connection *c, uint64_t max,
                                    mproc_view *message);
 
-/* Drops the message that mproc_connection_recv gave. */
+/*
+** How long a receive may take from now on: 'seconds', as a rule, up to infinity
+** (as it is at first). It has no limit of its own for that; it lets the receives
+** below wait in steps that suit it.
+*/
+void mproc_connection_settimeout(mproc_connection *c, double seconds);
+
+/*
+** mproc_connection_recv, but it may wait in the system until 'deadline' (0: it
+** does not wait) where that saves calls: on a socket that nobody else has, with
+** nothing held. AGAIN: no message yet, whatever the time, or a signal came.
+*/
+mproc_status mproc_connection_recv_waiting(mproc_connection *c, uint64_t max,
+                                           mproc_time deadline,
+                                           mproc_view *message);
+
+/*
+** The same with the 'room' bytes at 'to' for the payload. '*placed': the message
+** is there, and is taken; otherwise it is elsewhere until mproc_connection_pop.
+** Where it is not OK, what is at 'to' may have changed.
+*/
+mproc_status mproc_connection_recv_into(mproc_connection *c,
+                                        mproc_time deadline, uint8_t *to,
+                                        size_t room, bool *placed,
+                                        mproc_view *message);
+
+/* Drops the message that a receive gave. */
 void mproc_connection_pop(mproc_connection *c);
 
 /*

@@ -3,6 +3,15 @@
 */
 #include "core/context.h"
 
+#include <string.h>
+
+void mproc_context_open(mproc_context *ctx, mproc_allocator a, bool slow) {
+  memset(ctx, 0, sizeof *ctx);
+  ctx->allocator = a;
+  ctx->scratch.allocator = &ctx->allocator;
+  ctx->scratch.off = ctx->slow = slow;
+}
+
 mproc_status mproc_context_crypto(mproc_context *ctx, mproc_crypto **crypto) {
   if (ctx->crypto == NULL) {
     ctx->crypto = mproc_crypto_new(&ctx->allocator);
@@ -17,4 +26,5 @@ void mproc_context_close(mproc_context *ctx) {
   if (ctx->crypto != NULL)
     mproc_crypto_free(ctx->crypto, &ctx->allocator);
   ctx->crypto = NULL;
+  mproc_scratch_close(&ctx->scratch);
 }

@@ -3,8 +3,9 @@
 ** src/platform implements it for each system; no other file of the core knows
 ** which one it runs on.
 **
-** No call here blocks, but mproc_os_poll and mproc_pollset_wait (which are how we
-** wait) and mproc_os_resolve (the system's resolver, which has no other way). A handle
+** No call here blocks, but mproc_os_poll, mproc_pollset_wait and
+** mproc_os_read_waiting (which are how we wait) and mproc_os_resolve (the
+** system's resolver, which has no other way). A handle
 ** that a call returns belongs to the caller and is close-on-exec.
 */
 #ifndef MPROC_PLATFORM_H
@@ -82,6 +83,12 @@ typedef struct mproc_pollitem {
 mproc_status mproc_os_poll(mproc_pollitem *items, size_t n, mproc_time deadline,
                            void *scratch);
 size_t mproc_os_poll_scratch(size_t n);
+
+/*
+** To be called between two looks at a handle by who looks all the time: lets
+** others have the processor. 'turn' counts these calls.
+*/
+void mproc_os_relax(unsigned turn);
 
 /* ---- waiting for many handles, again and again ---- */
 
@@ -178,6 +185,21 @@ mproc_status mproc_os_kind(mproc_handle h, mproc_handle_kind *kind);
 */
 mproc_status mproc_os_read(mproc_handle h, mproc_handle_kind kind, void *out,
                            size_t size, size_t *got);
+
+/*
+** Has mproc_os_read_waiting wait for at most that long on the socket 'h'; 0: it
+** is as it was when it was made. False: this system, or this socket, has no such
+** wait. It is the socket's property (SO_RCVTIMEO), seen by every process that
+** shares it: their blocking reads end with EAGAIN then.
+*/
+bool mproc_os_set_read_limit(mproc_handle h, uint32_t milliseconds);
+
+/*
+** mproc_os_read on a socket that has a limit, but waits for the first byte.
+** AGAIN: none came within the limit. INTERRUPTED: a signal handler ran.
+*/
+mproc_status mproc_os_read_waiting(mproc_handle h, void *out, size_t size,
+                                   size_t *got);
 
 /*
 ** Writes as much of 'a' and then 'b' as goes without blocking; at least one is

@@ -19,9 +19,11 @@ typedef struct mproc_transport {
 void mproc_transport_open(mproc_transport *t, mproc_handle h,
                           mproc_handle_kind kind);
 
-/* See mproc_os_read and mproc_os_write. */
+/* See mproc_os_read, mproc_os_read_waiting and mproc_os_write. */
 mproc_status mproc_transport_read(const mproc_transport *t, void *out,
                                   size_t size, size_t *got);
+mproc_status mproc_transport_read_waiting(const mproc_transport *t, void *out,
+                                          size_t size, size_t *got);
 mproc_status mproc_transport_write(const mproc_transport *t, mproc_view a,
                                    mproc_view b, size_t *put);
 

@@ -461,7 +461,8 @@ function Connection:cork() end
 function Connection:recv_bytes(maxlength) end
 
 --- Writes the next message into `buffer`, from position `i` on. BufferTooShort:
---- it is longer than the room, and in `err.bytes`.
+--- it is longer than the room, and in `err.bytes`. Where it fails, the bytes from
+--- `i` on may have changed.
 ---@param buffer multiprocessing.Buffer
 ---@param i integer? default 1; negative ones count from the end
 ---@return integer? size of the message
@@ -482,6 +483,12 @@ function Connection:poll(timeout) end
 ---@param seconds number? nil, as at first: no limit
 ---@return true
 function Connection:settimeout(seconds) end
+
+--- Makes each later receive and `poll` look again and again for so long before it
+--- waits. That saves the time to be woken, and keeps a processor busy meanwhile.
+---@param seconds number? nil or 0, as at first: it waits at once
+---@return true
+function Connection:setspin(seconds) end
 
 --- Sends what is held of a message that has left in part.
 ---@param timeout number? default: the connection's; an explicit nil waits for ever
