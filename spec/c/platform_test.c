@@ -400,8 +400,8 @@ static void two_parts_arrive_in_order(void) {
 }
 
 static void a_terminal_does_not_block(void) {
-  mproc_handle h[2];
-  size_t n, all;
+  mproc_handle h[2] = {MPROC_NO_HANDLE, MPROC_NO_HANDLE};
+  size_t n = 0, all = 0;
   if (!CHECK(open_terminal(h)))
     return;
   CHECK_EQ(mproc_os_read(h[0], MPROC_FILE, big, 10, &n), MPROC_AGAIN);

@@ -44,7 +44,7 @@ static void put(mproc_handle h, const char *bytes, size_t size) {
 /* Looks; how many are ready. '*last' is one of them. */
 static size_t look(mproc_poller *p, int64_t *last) {
   size_t n = 0;
-  CHECK_EQ(mproc_poller_look(p, false), MPROC_OK);
+  CHECK_EQ(mproc_poller_look(p, false, 0), MPROC_OK);
   while (mproc_poller_take(p, last))
     n++;
   return n;
@@ -166,7 +166,7 @@ static void it_may_be_taken_out_at_any_moment(void) {
     CHECK_EQ(mproc_poller_add_connection(p, c[i], i, &e[i]), MPROC_OK);
     CHECK_EQ(mproc_poller_id(e[i]), i);
   }
-  CHECK_EQ(mproc_poller_look(p, false), MPROC_OK);
+  CHECK_EQ(mproc_poller_look(p, false, 0), MPROC_OK);
   mproc_poller_remove(e[0]);   /* ready, and not taken */
   mproc_connection_free(c[1]); /* the same */
   CHECK(mproc_poller_take(p, &id));
@@ -261,8 +261,8 @@ static void a_look_without_memory_loses_nothing(void) {
   CHECK_EQ(look(p, &id), 0);
   put(peer, "\0\0\0\1x", 5);
   memory.fail_from = memory.calls + 1;
-  CHECK_EQ(mproc_poller_look(p, false), MPROC_NOMEM);
-  CHECK_EQ(mproc_poller_look(p, false), MPROC_NOMEM);
+  CHECK_EQ(mproc_poller_look(p, false, 0), MPROC_NOMEM);
+  CHECK_EQ(mproc_poller_look(p, false, 0), MPROC_NOMEM);
   memory.fail_from = 0;
   CHECK_EQ(look(p, &id), 1);
   CHECK_EQ(id, 5);
@@ -273,13 +273,14 @@ static void a_look_without_memory_loses_nothing(void) {
 
 int main(void) {
   heap_init(&memory, 0);
-  context.allocator = memory.allocator;
+  mproc_context_open(&context, memory.allocator, true); /* reads allocate */
   TEST(a_look_leaves_the_others_alone);
   TEST(one_connection_may_be_in_many);
   TEST(it_may_be_taken_out_at_any_moment);
   TEST(pollers_end_in_any_order);
   TEST(memory_may_run_out);
   TEST(a_look_without_memory_loses_nothing);
+  mproc_context_close(&context);
   CHECK_EQ(memory.blocks, 0);
   CHECK_EQ(memory.wrong_sizes, 0);
   return test_end("poller_test");

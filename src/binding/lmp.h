@@ -36,6 +36,8 @@
 
 /* ---- lstate.c: one module in one Lua state ---- */
 
+typedef struct lmp_Kept lmp_Kept; /* lkept.c */
+
 typedef struct lmp_State {
   mproc_context ctx;
   /* lua_topointer of the metatables, which are kept alive */
@@ -57,6 +59,8 @@ typedef struct lmp_State {
   char waiter_wait, waiter_cancel;
   bool has_waiter;
   struct lmp_Waiting *sets; /* those that wait for more than one handle */
+  lmp_Kept *kept;           /* see lkept.c; owned, or NULL */
+  uint64_t last_list; /* the digest of the list that was waited for last */
 } lmp_State;
 
 /* Its user values: what is at hand in one step. */
@@ -550,6 +554,30 @@ const char *lmp_askforeign(lua_State *L, lmp_Asked *a);
 ** argument 'arg', or, where 'i' > 0, element 'i' of that.
 */
 int lmp_badwaitable(lua_State *L, int arg, lua_Unsigned i, const char *problem);
+
+/* ---- lkept.c: the list that was waited for last ---- */
+
+typedef enum lmp_KeptAnswer {
+  LMP_NOT_KEPT, /* the list is another one, or cannot be kept: ask about each */
+  LMP_KEPT_READY, /* the table of those that are ready is on the top */
+  LMP_KEPT_WAIT   /* none is: 'w' says what to wait for */
+} lmp_KeptAnswer;
+
+/*
+** [-0, +0 or +1, m] Which objects of the list at index 'list' are ready, where
+** that list is kept; waits where 'w' says that it may.
+*/
+lmp_KeptAnswer lmp_askkept(lua_State *L, int list, lmp_Wait *w);
+
+/*
+** [-0, +0, -] The list at index 'list', of 'count' objects, is waited for, and
+** was not kept. It is from now on, if it can be, and was the same the last time:
+** 'digest' is a digest of its objects' addresses.
+*/
+void lmp_noticelist(lua_State *L, int list, size_t count, uint64_t digest);
+
+/* Drops what is kept. */
+void lmp_dropkept(lmp_State *s);
 
 /* ---- lwait.c, lhandshake.c ---- */
 

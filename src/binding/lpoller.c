@@ -111,7 +111,8 @@ static int wait_step(lua_State *L, lmp_Wait *w) {
   lmp_sweeppoller(L);
   if (mproc_poller_count(core) == 0 && lua_toboolean(L, 2))
     return lmp_misuse(L, "nothing to wait for, without a timeout");
-  st = mproc_poller_look(core, w->waited);
+  st = mproc_poller_look(core, w->waited,
+                         w->may_wait && !w->expired ? w->deadline : 0);
   if (st != MPROC_OK)
     return lmp_pushfailure(L, st, "waiting", NULL);
   if (!mproc_poller_has(core) && !w->expired)

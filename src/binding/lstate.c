@@ -16,6 +16,7 @@ lmp_State *lmp_state(lua_State *L) {
 
 static int state_gc(lua_State *L) {
   lmp_State *s = (lmp_State *)luaL_checkudata(L, 1, STATE);
+  lmp_dropkept(s);
   mproc_process_forget(&s->ctx);
   mproc_context_close(&s->ctx);
   return 0;
@@ -41,6 +42,8 @@ void lmp_pushstate(lua_State *L) {
   s->canary = NULL;
   memset(s->types, 0, sizeof s->types);
   s->has_waiter = false;
+  s->kept = NULL;
+  s->last_list = 0;
   s->sets = NULL;
   luaL_newmetatable(L, STATE);
   lua_pushcfunction(L, state_gc);

@@ -3,7 +3,8 @@
 **
 ** Stack of the operation: the list of objects at 1, and from the first step
 ** on a Set at 2: what to wait for on behalf of each object. The Set is made
-** anew for every wait, since a listener waits for other handles each time.
+** anew for every wait, since a listener waits for other handles each time. Where
+** the list is kept (lkept.c) there is none.
 */
 #include "binding/lmp.h"
 
@@ -111,7 +112,7 @@ static bool add_listener(Set *s, Entry *e, mproc_listener *l) {
 
 /* A failure is the poller's own to tell. */
 static bool is_poller_ready(lua_State *L, mproc_poller *p, bool waited) {
-  mproc_status st = mproc_poller_look(p, waited);
+  mproc_status st = mproc_poller_look(p, waited, 0);
   if (st == MPROC_NOMEM)
     lmp_pushfailure(L, st, NULL, NULL);
   return st != MPROC_OK || mproc_poller_has(p);
@@ -238,15 +239,29 @@ static bool collect(lua_State *L, const Set *s) {
   return n > 0;
 }
 
+/* Of the objects' addresses, in their order. */
+static uint64_t digest_of(const Set *s) {
+  uint64_t digest = 0xcbf29ce484222325u; /* FNV-1a, by the word */
+  for (size_t i = 0; i < s->objects; i++)
+    digest = (digest ^ (uintptr_t)s->entries[i].object) * 0x100000001b3u;
+  return digest;
+}
+
 static int wait_step(lua_State *L, lmp_Wait *w) {
   Set *s;
-  if (w->polled) {
+  lmp_KeptAnswer kept = lmp_askkept(L, LIST, w);
+  if (kept != LMP_NOT_KEPT) {
+    w->polled = w->woken = false;
+    return kept == LMP_KEPT_READY ? 1 : LMP_AGAIN;
+  }
+  if (w->polled && lua_isuserdata(L, SET)) {
     if (collect(L, (Set *)lua_touserdata(L, SET)))
       return 1;
     lua_pop(L, 1);
     w->polled = false; /* parts of messages came: wait for the rest */
   }
   s = prepare(L, w->waited);
+  lmp_noticelist(L, LIST, s->objects, digest_of(s));
   if (s->any_ready || w->expired || w->woken) {
     mproc_status st = mproc_os_poll(s->items, s->count, 0, s->scratch);
     if (st < 0)

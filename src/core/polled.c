@@ -67,6 +67,11 @@ static void tell(mproc_watch *w, mproc_news news) {
     mproc_polled_end(e);
 }
 
+bool mproc_polled_is_of(const mproc_watch *w, const mproc_poller *p) {
+  return w->tell == tell &&
+         MPROC_LISTED(&w->link, const mproc_polled, watch.link)->poller == p;
+}
+
 mproc_polled *mproc_polled_new(mproc_poller *p, mproc_polled_kind kind,
                                int64_t id) {
   mproc_polled *e = (mproc_polled *)mproc_alloc(p->allocator, sizeof *e);

@@ -59,6 +59,7 @@ struct mproc_poller {
   mproc_link timed;
   size_t count;
   bool exported;
+  bool full; /* the last look may have left some */
 };
 
 /* ---- polled.c ---- */
@@ -70,6 +71,9 @@ mproc_polled *mproc_polled_new(mproc_poller *p, mproc_polled_kind kind,
 /* Takes it out of all lists and frees it; mproc_polled_free_peers before. */
 void mproc_polled_free(mproc_polled *e);
 void mproc_polled_free_peers(mproc_polled *e);
+
+/* Whether 'w' is of an entry of 'p'. */
+bool mproc_polled_is_of(const mproc_watch *w, const mproc_poller *p);
 
 /* Its object is here no more: whoever added it has to hear of that. */
 void mproc_polled_end(mproc_polled *e);

@@ -77,14 +77,25 @@ static mproc_status visit_due(mproc_link *due) {
   return st;
 }
 
+/* Whether all that it watches is in its own set: nothing has to be asked first. */
+static bool is_whole(const mproc_poller *p) {
+  for (const mproc_link *l = p->pollers.next; l != &p->pollers; l = l->next)
+    if (mproc_polled_is_mute(MPROC_LISTED(l, mproc_polled, same)))
+      return false;
+  return true;
+}
+
 /* The system's part of a look. */
-static mproc_status ask(mproc_poller *p) {
+static mproc_status ask(mproc_poller *p, mproc_time deadline) {
   mproc_link due;
   bool stale = false;
   mproc_status st, asked;
   mproc_list_init(&due);
   find_late(p, &due);
-  asked = mproc_registry_look(p->registry, &due, &stale);
+  deadline = mproc_deadline_min(deadline, mproc_poller_wake(p));
+  if (mproc_poller_has(p) || !mproc_list_is_empty(&due) || !is_whole(p))
+    deadline = 0;
+  asked = mproc_registry_look(p->registry, deadline, &due, &stale, &p->full);
   st = visit_due(&due);
   if (st == MPROC_OK)
     st = visit_touched(p); /* listeners whose peers have news */
@@ -97,11 +108,15 @@ static void look_anew(mproc_poller *p) {
   mproc_list_move(&p->touched, &p->ready);
 }
 
-mproc_status mproc_poller_look_inside(mproc_poller *p) {
+static mproc_status look(mproc_poller *p, mproc_time deadline) {
   mproc_status st;
   look_anew(p);
   st = visit_touched(p);
-  return st == MPROC_OK ? ask(p) : st;
+  return st == MPROC_OK ? ask(p, deadline) : st;
+}
+
+mproc_status mproc_poller_look_inside(mproc_poller *p) {
+  return look(p, 0);
 }
 
 /* mproc_listener_back or mproc_listener_leave, for all that are inside. */
@@ -113,13 +128,14 @@ static void each_listener(const mproc_poller *p, void (*f)(mproc_listener *)) {
     each_listener(MPROC_LISTED(l, mproc_polled, same)->object.poller, f);
 }
 
-mproc_status mproc_poller_look(mproc_poller *p, bool attended) {
+mproc_status mproc_poller_look(mproc_poller *p, bool attended,
+                               mproc_time deadline) {
   mproc_status st = claim(p);
   if (st != MPROC_OK)
     return st;
   if (!attended && !p->exported)
     each_listener(p, mproc_listener_back);
-  st = mproc_poller_look_inside(p);
+  st = look(p, deadline);
   mproc_poller_update_signal(p);
   each_listener(p, mproc_listener_leave);
   return st;
@@ -137,6 +153,10 @@ mproc_status mproc_poller_settle(mproc_poller *p) {
 
 bool mproc_poller_has(const mproc_poller *p) {
   return !mproc_list_is_empty(&p->ready);
+}
+
+bool mproc_poller_is_full(const mproc_poller *p) {
+  return p->full;
 }
 
 bool mproc_poller_take(mproc_poller *p, int64_t *id) {
@@ -273,6 +293,14 @@ mproc_status mproc_poller_add_handle(mproc_poller *p, mproc_handle h,
   p->count++;
   *out = e;
   return MPROC_OK;
+}
+
+bool mproc_poller_has_connection(const mproc_poller *p, mproc_connection *c) {
+  const mproc_link *watches = mproc_connection_watches(c);
+  for (const mproc_link *l = watches->next; l != watches; l = l->next)
+    if (mproc_polled_is_of(MPROC_LISTED(l, mproc_watch, link), p))
+      return true;
+  return false;
 }
 
 bool mproc_poller_reaches(const mproc_poller *p, const mproc_poller *q) {

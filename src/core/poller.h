@@ -48,6 +48,9 @@ mproc_status mproc_poller_add_handle(mproc_poller *p, mproc_handle h,
                                      uint8_t events, mproc_time wake,
                                      int64_t id, mproc_polled **e);
 
+/* Whether 'p' watches 'c' already. */
+bool mproc_poller_has_connection(const mproc_poller *p, mproc_connection *c);
+
 /* Whether 'p' is 'q', or watches it, or one that does …. */
 bool mproc_poller_reaches(const mproc_poller *p, const mproc_poller *q);
 
@@ -78,12 +81,18 @@ int64_t mproc_poller_id(const mproc_polled *e);
 bool mproc_poller_take_ended(mproc_poller *p, int64_t *id);
 
 /*
-** Looks, without waiting. What was ready before and not taken is looked at anew.
+** Looks; where nothing is ready, it may wait for that until 'deadline' (0: not at
+** all) or a signal. What was ready before and not taken is looked at anew.
 ** 'attended': the caller has waited, for what mproc_poller_want says, since the
 ** last look (mproc_listener_step). OK, ready or not. NOMEM or a system error:
 ** nothing is lost, look again.
 */
-mproc_status mproc_poller_look(mproc_poller *p, bool attended);
+mproc_status mproc_poller_look(mproc_poller *p, bool attended,
+                               mproc_time deadline);
+
+/* Whether more may be ready than the last look has found: it takes some at a
+   time, for others to have their turn. */
+bool mproc_poller_is_full(const mproc_poller *p);
 
 /* The same without the system call: only at what was touched. */
 mproc_status mproc_poller_settle(mproc_poller *p);

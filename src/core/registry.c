@@ -196,11 +196,13 @@ static bool tell(const mproc_registry *r, const mproc_pollevent *event,
   return true;
 }
 
-mproc_status mproc_registry_look(mproc_registry *r, mproc_link *due,
-                                 bool *stale) {
+mproc_status mproc_registry_look(mproc_registry *r, mproc_time deadline,
+                                 mproc_link *due, bool *stale, bool *full) {
   size_t n = 0;
-  mproc_status st = mproc_pollset_wait(r->set, 0, r->events, EVENTS_MAX, &n);
+  mproc_status st =
+      mproc_pollset_wait(r->set, deadline, r->events, EVENTS_MAX, &n);
   *stale = false;
+  *full = n == EVENTS_MAX;
   for (size_t i = 0; i < n; i++)
     if (!tell(r, &r->events[i], due))
       *stale = true;

@@ -52,13 +52,14 @@ void mproc_registry_leave(mproc_registry *r, mproc_wish *w);
 void mproc_registry_release(mproc_registry *r, mproc_wish *w);
 
 /*
-** Looks, without waiting, what is ready: appends the wishes that came true to
-** 'due'. '*stale': the system tells of handles that are here no more, and goes
-** on to do so until mproc_registry_renew. OK, or a status of
+** Looks what is ready, and waits for something until 'deadline' or a signal:
+** appends the wishes that came true to 'due'. '*stale': the system tells of
+** handles that are here no more, and goes on to do so until
+** mproc_registry_renew. '*full': there may be more. OK, or a status of
 ** mproc_pollset_wait.
 */
-mproc_status mproc_registry_look(mproc_registry *r, mproc_link *due,
-                                 bool *stale);
+mproc_status mproc_registry_look(mproc_registry *r, mproc_time deadline,
+                                 mproc_link *due, bool *stale, bool *full);
 
 /* Whether it has to be renewed: mproc_pollset_is_inherited. */
 bool mproc_registry_is_inherited(const mproc_registry *r);
