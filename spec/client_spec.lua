@@ -5,7 +5,7 @@ local helpers = require "helpers"
 local sys = require "sys"
 
 local LIMIT = helpers.timeout
-local SHORT = helpers.slow and 1 or 0.1
+local SHORT = helpers.short
 local INET = {"127.0.0.1", 0}
 local KEY = "secret password"
 

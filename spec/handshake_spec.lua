@@ -6,7 +6,7 @@ local helpers = require "helpers"
 local sys = require "sys"
 
 local LIMIT = helpers.timeout
-local SHORT = helpers.slow and 1 or 0.1
+local SHORT = helpers.short
 local KEY = "secret password"
 local INET = {"127.0.0.1", 0}
 local LONG_NONCE = ("n"):rep(40)

@@ -15,6 +15,9 @@ helpers.sanitized = (os.getenv("LD_PRELOAD") or ""):find("lib%a+san") ~= nil
 --- Seconds that nothing which must happen takes: for timeouts that never fire.
 helpers.timeout = helpers.slow and 120 or 20
 
+--- Seconds that go by in a test of timeouts; that nothing else takes.
+helpers.short = helpers.slow and 0.5 or 0.1
+
 --- Seconds after which a child is killed, whatever it does.
 helpers.limit = helpers.slow and 600 or 100
 

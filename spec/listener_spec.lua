@@ -6,7 +6,7 @@ local helpers = require "helpers"
 local sys = require "sys"
 
 local LIMIT = helpers.timeout
-local SHORT = helpers.slow and 0.5 or 0.1
+local SHORT = helpers.short
 local INET, INET6 = {"127.0.0.1", 0}, {"::1", 0}
 
 local function assert_fails(name, value, err)
