@@ -610,6 +610,8 @@ mproc_status mproc_connection_ready(mproc_connection *c, bool readable) {
     return st == MPROC_AGAIN || st == MPROC_NOMEM ? st : MPROC_OK;
   if (c->lost_place)
     return MPROC_OK;
+  if (!was_open)
+    readable = false; /* what was seen was the handshake's */
   pump(c);
   if (!was_open)
     readable = false; /* it was the handshake's last message that made it so */
