@@ -3,6 +3,7 @@
 local assert = require "luassert"
 local connection = require "multiprocessing.connection"
 local helpers = require "helpers"
+local processes = require "processes"
 local sys = require "sys"
 
 local LIMIT = helpers.timeout
@@ -180,6 +181,45 @@ return function(loop, busted)
         assert.equal("e", f:recv())
       end)
     assert.equal(5, count)
+  end)
+
+  it("waits for the ends of processes", function()
+    local count, ended = helpers.slow and 3 or 20, 0
+    local functions = {}
+    for i = 1, count do
+      functions[i] = function()
+        local process <close> = assert(connection.spawn(processes.shell(
+          "read x <&3; echo $x >&3; read x <&3; exit $x")))
+        local conn = process.connection
+        fails("TimeoutError", process:join(0.001))
+        sys.write(conn:fileno(), "echo\n")
+        connection.wait({conn})
+        assert.equal("echo\n", sys.read(conn:fileno(), 5))
+        sys.write(conn:fileno(), i .. "\n")
+        assert.equal(i, process:join())
+        ended = ended + 1
+      end
+    end
+    loop.start(table.unpack(functions))
+    assert.equal(count, ended)
+  end)
+
+  it("wakes who waits for a process that another one closes", function()
+    local process = assert(connection.spawn(processes.shell "read x <&3; exit 5"))
+    local fd, code = process.sentinel, nil
+    loop.start(
+      function() code = process:join() end,
+      function()
+        connection.wait({}, 0.001) -- so that the loop knows it
+        process.connection:close()
+        assert(sys.poll(fd, "r", LIMIT))
+        assert.equal(5, process:close()) -- at once: before the loop can tell
+        -- others have its number
+        local a, b, _ <close> = helpers.pair()
+        loop.spawn(function() assert(b:send("b")) end)
+        assert.equal("b", a:recv())
+      end)
+    assert.equal(5, code)
   end)
 
   it("takes no harm from descriptors that come and go", function()

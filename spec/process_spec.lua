@@ -264,6 +264,15 @@ describe("process:close", function()
     assert.equal(0, process:close(LIMIT))
   end)
 
+  it("closes one whose exit code somebody else took, and says so", function()
+    local process = spawn(shell "exit 3")
+    assert.equal(3, sys.waitpid(process.pid))
+    fails("ChildProcessError", process:close())
+    assert.is_true(process.closed)
+    assert.is_nil(process.sentinel)
+    fails("ChildProcessError", process:close())
+  end)
+
   it("is what <close> does", function()
     local kept
     do

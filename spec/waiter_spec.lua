@@ -4,6 +4,7 @@
 
 local connection = require "multiprocessing.connection"
 local helpers = require "helpers"
+local processes = require "processes"
 local sys = require "sys"
 
 local LIMIT = helpers.timeout
@@ -239,6 +240,40 @@ describe("A waiter", function()
     end, function() assert(a:send_bytes("to b")) end)
     asks("r", function() assert.same({}, connection.wait({}, 0.001)) end,
          function() end)
+  end)
+
+  it("is asked by join, close and the end of <close> of a process", function()
+    for _, finish in ipairs {
+      function(process) assert.equal(0, process:join()) end,
+      function(process) assert.equal(0, process:close()) end,
+      function(process) local _ <close> = process end,
+    } do
+      local r, w = assert(sys.pipe())
+      local process <close> = assert(connection.spawn(processes.plain("cat"), {
+        stdin = r, stdout = "null",
+      }))
+      sys.close(r)
+      asks("r", function() finish(process) end, function() sys.close(w) end)
+      assert.equal(0, process.exitcode)
+    end
+  end)
+
+  it("that comes back early sees a process that closed its sentinel to its end", function()
+    -- as a daemon does; where there is no pidfd, that looks like an end
+    local process <close> = assert(connection.spawn(processes.shell [[
+      for fd in 4 5 6 7 8 9; do eval "exec $fd>&-"; done
+      echo ready >&3
+      read line <&3]]))
+    assert.equal("ready\n", sys.read(process.connection:fileno(), 6))
+    local descriptors = {}
+    connection.set_waiter(function(object) table.insert(descriptors, object:pollfd()) end)
+    fails("TimeoutError", process:join(0.03))
+    local looks_ended = sys.poll(process.sentinel, "r", 0)
+    assert.equal(process.sentinel, descriptors[1])
+    assert.equal(looks_ended and -1 or process.sentinel, descriptors[2])
+    connection.set_waiter(nil)
+    process.connection:close()
+    assert.equal(1, process:join(LIMIT))
   end)
 
   it("is asked by the challenge functions", function()
@@ -563,6 +598,30 @@ describe("Closing what another coroutine waits for", function()
       cancel = function() connection.set_waiter(nil) h:close() end,
     })
     misused("connection is closed", h.detach, h)
+  end)
+
+  it("has a join go on, whose process has ended", function()
+    for _, close in ipairs {
+      function(process) assert.equal(5, process:close()) end,
+      function(process) local _ <close> = process end,
+    } do
+      local process = assert(connection.spawn(processes.shell "read x <&3; exit 5"))
+      local fd, code, ready = process.sentinel, nil, nil
+      local loop = new_loop()
+      loop:spawn(function() code = process:join() end)
+      loop:spawn(function()
+        local ok, err = pcall(connection.wait, {process})
+        ready = not ok and err
+      end)
+      process.connection:close()
+      assert.is_true(sys.poll(fd, "r", LIMIT))
+      loop.cancelled = {}
+      close(process) -- before the loop could tell
+      assert.same({fd}, loop.cancelled)
+      loop:run()
+      assert.equal(5, code)
+      assert.matches("no open descriptor", ready)
+    end
   end)
 
   it("is also what an oversize message does to a reader", function()

@@ -21,10 +21,10 @@ function core.methods.Process.close(process, timeout)
   if timeout and not conn.closed then conn:settimeout(timeout) end
   local delivered, err = conn:close()
   local code, reason = process:join(timeout)
-  if code == nil then return nil, reason end
+  if code == nil and reason.name == "TimeoutError" then return nil, reason end
   core.release(process)
   if not delivered then return nil, err end
-  return code
+  return code, reason
 end
 
 return {

@@ -44,7 +44,29 @@ static const char *push_name(lua_State *L) {
   return lua_tostring(L, -1);
 }
 
+static mproc_handle sentinel_of(const lmp_Process *p) {
+  return mproc_process_sentinel(p->core);
+}
+
 /* ---- its end ---- */
+
+/* Closes the sentinel of the process at index 1: those who wait for it in loops
+   of the program go on. */
+static void close_sentinel(lua_State *L) {
+  lmp_cancelwaits(L, sentinel_of(check_any(L)));
+  mproc_process_close(check_any(L)->core); /* that ran Lua */
+}
+
+/*
+** Whether the sentinel has been ready already, when the process has not ended.
+** A waiter does not tell; so that has to be asked.
+*/
+static bool was_ready(lmp_Wait *w, const mproc_process *core) {
+  if (!w->woken)
+    return w->polled;
+  mproc_process_want(core, false, &w->one, &w->wake);
+  return mproc_os_poll(&w->one, 1, 0, NULL) == MPROC_OK;
+}
 
 /* Stack: process. */
 static int join_step(lua_State *L, lmp_Wait *w) {
@@ -58,7 +80,7 @@ static int join_step(lua_State *L, lmp_Wait *w) {
   if (st == MPROC_AGAIN && !w->expired) {
     w->items = &w->one;
     w->count = 1;
-    mproc_process_want(core, w->polled, &w->one, &w->wake);
+    mproc_process_want(core, was_ready(w, core), &w->one, &w->wake);
     return LMP_AGAIN;
   }
   return lmp_pushfailure(L, st == MPROC_AGAIN ? MPROC_TIMEOUT : st,
@@ -98,7 +120,7 @@ static int process_kill(lua_State *L) {
 
 /* core.release(process): closes the sentinel of one that has ended. */
 int lmp_release(lua_State *L) {
-  mproc_process_close(check_any(L)->core);
+  close_sentinel(L);
   return 0;
 }
 
@@ -106,7 +128,7 @@ int lmp_release(lua_State *L) {
 static int close_step(lua_State *L, lmp_Wait *w) {
   int results = join_step(L, w);
   if (results != LMP_AGAIN)
-    mproc_process_close(check_any(L)->core);
+    close_sentinel(L);
   return results;
 }
 
@@ -154,10 +176,6 @@ static int process_gc(lua_State *L) {
 }
 
 /* ---- for event loops ---- */
-
-static mproc_handle sentinel_of(const lmp_Process *p) {
-  return mproc_process_sentinel(p->core);
-}
 
 static int process_fileno(lua_State *L) {
   const lmp_Process *p = check_any(L);
