@@ -59,6 +59,21 @@ describe("multiprocessing.waiter.luv", function()
     assert.equal("polled", got)
   end)
 
+  it("forgets a coroutine that is closed", function()
+    connection.set_waiter(waiter)
+    local a, b, _ <close> = helpers.pair()
+    b:settimeout(LIMIT)
+    local thread = coroutine.create(function() b:recv() end)
+    assert(coroutine.resume(thread))
+    assert(uv.loop_alive())
+    assert(coroutine.close(thread))
+    uv.run("nowait") -- which closes the timer
+    assert.is_false(uv.loop_alive())
+    start(function() assert.equal("next", b:recv()) end, function() assert(a:send("next")) end)
+    connection.set_waiter(nil)
+    assert.is_false(uv.run())
+  end)
+
   it("leaves an error to luv, which tells it", function()
     local child <close> = helpers.lua([[
       local connection = require "multiprocessing.connection"

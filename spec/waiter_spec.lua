@@ -688,6 +688,50 @@ describe("A coroutine that is dropped while it waits", function()
     assert.is_true(message == LARGE)
   end)
 
+  -- A client whose handshake a coroutine has begun, which was left by `leave`.
+  local function goes_on_opening(leave)
+    local listener <close> = assert(connection.Listener(nil, {authkey = KEY}))
+    local client <close> = assert(connection.Client(listener.address, {
+      authkey = KEY, nonblocking = true,
+    }))
+    local thread = coroutine.create(function() client:recv() end)
+    leave(thread)
+    connection.set_waiter(nil)
+    thread = nil -- luacheck: ignore
+    collectgarbage("stop") -- nobody else looks for what is left
+    local child <close> = helpers.fork(function()
+      assert(assert(listener:accept(LIMIT)):send("hello"))
+    end)
+    client:settimeout(LIMIT)
+    local got, err = client:recv()
+    collectgarbage("restart")
+    assert.equal("hello", got, tostring(err))
+    client:close()
+    assert.equal(0, (child:wait()))
+  end
+
+  it("leaves one that others can open, before it is collected", function()
+    goes_on_opening(function(thread)
+      connection.set_waiter(function() coroutine.yield() end)
+      assert(coroutine.resume(thread))
+    end)
+  end)
+
+  it("leaves it so, too, where the waiter has raised an error", function()
+    goes_on_opening(function(thread)
+      connection.set_waiter(function() error("cancelled", 0) end)
+      assert.same({false, "cancelled"}, {coroutine.resume(thread)})
+    end)
+  end)
+
+  it("leaves it so, too, where it was closed", function()
+    goes_on_opening(function(thread)
+      connection.set_waiter(function() coroutine.yield() end)
+      assert(coroutine.resume(thread))
+      assert(coroutine.close(thread))
+    end)
+  end)
+
   it("leaves a connection that another one can open", function()
     local listener <close> = assert(connection.Listener())
     local client <close> = assert(connection.Client(listener.address, {

@@ -127,25 +127,36 @@ static int push_failure(lua_State *L, int idx, mproc_status st,
 /* Nanoseconds between two looks at what another coroutine is opening. */
 #define BUSY_PAUSE (MPROC_SECOND / 50)
 
-/* [-0, +0, -] Fills 'w' with what the connection waits for; LMP_AGAIN. */
-static int await(lmp_Wait *w, const lmp_Connection *c, uint8_t events) {
-  if (lmp_isbusy(c)) {
-    w->count = 0;
-    w->wake = mproc_os_now() + BUSY_PAUSE;
-    w->spin = 0;
-    return LMP_AGAIN;
-  }
+static void want(lmp_Wait *w, const lmp_Connection *c, uint8_t events) {
   w->spin = events == MPROC_READ ? (double)c->spin : 0;
   w->items = &w->one;
   w->count = 1;
   mproc_connection_want(c->core, events, &w->one, &w->wake);
+}
+
+/*
+** [-0, +0, -] Fills 'w' with what the connection waits for; LMP_AGAIN. Runs
+** finalizers, where it is busy: that coroutine may be gone (dropped, closed, or
+** its waiter has raised an error), which only the collector can tell, and while
+** we wait nothing else may call that.
+*/
+static int await(lua_State *L, lmp_Wait *w, const lmp_Connection *c,
+                 uint8_t events) {
+  if (!lmp_isbusy(c)) {
+    want(w, c, events);
+    return LMP_AGAIN;
+  }
+  w->count = 0;
+  w->wake = mproc_os_now() + BUSY_PAUSE;
+  w->spin = 0;
+  lua_gc(L, LUA_GCSTEP, 0);
   return LMP_AGAIN;
 }
 
 int lmp_notyet(lua_State *L, lmp_Wait *w, mproc_status st, uint8_t events,
                const char *doing) {
   if (st == MPROC_AGAIN && !w->expired)
-    return await(w, lmp_checkconnection(L, 1), events);
+    return await(L, w, lmp_checkconnection(L, 1), events);
   return push_failure(L, 1, st == MPROC_AGAIN ? MPROC_TIMEOUT : st, doing);
 }
 
@@ -386,9 +397,9 @@ int lmp_connection_receive(lua_State *L) {
 /* Whether the wait that has just ended, or a look now, finds it readable. */
 static bool is_readable_now(lmp_Wait *w, const lmp_Connection *c) {
   if (!w->polled) {
-    await(w, c, MPROC_READ);
-    if (w->count == 0)
+    if (lmp_isbusy(c))
       return false;
+    want(w, c, MPROC_READ);
     if (mproc_os_poll(w->items, w->count, 0, NULL) != MPROC_OK)
       return false;
   }
@@ -409,7 +420,7 @@ static int poll_step(lua_State *L, lmp_Wait *w) {
   if (mproc_connection_is_open(c->core))
     mproc_connection_heard(c->core);
   if (st == MPROC_AGAIN && !w->expired)
-    return await(w, c, MPROC_READ);
+    return await(L, w, c, MPROC_READ);
   if (st == MPROC_NOMEM)
     return lmp_pushfailure(L, st, NULL, NULL);
   lua_pushboolean(L, st == MPROC_OK);
@@ -584,7 +595,7 @@ static int close_step(lua_State *L, lmp_Wait *w) {
   if (c->core != NULL && mproc_connection_is_open(c->core))
     st = lmp_flushheld(L, c);
   if (st == MPROC_AGAIN && !w->expired)
-    return await(w, c, MPROC_WRITE);
+    return await(L, w, c, MPROC_WRITE);
   if (st != MPROC_OK)
     name = push_name(L, 1, c); /* while it has one */
   cancel_waits(L, c);

@@ -80,25 +80,35 @@ end
 
 -- ---- the waiter ----
 
+local Wait = {}
+
+--- Its end: also by an error, or because its coroutine is closed.
+function Wait:__close()
+  self.thread = nil
+  if self.timer then self.timer:close() end
+  local watched = self.watched
+  if watched and watched.waits[self] then
+    watched.waits[self] = nil
+    watched:update()
+  end
+end
+
 local waiter = {}
 
 function waiter.wait(object, mode, timeout)
   if not coroutine.isyieldable() then return false end
-  local wait, fd = {thread = coroutine.running(), mode = mode}, object:pollfd()
+  local fd = object:pollfd()
   local watched = fd >= 0 and descriptor(fd)
   if fd >= 0 and not watched then return end
+  local wait <close> = setmetatable({
+    thread = coroutine.running(), mode = mode, watched = watched,
+  }, Wait)
   if watched then
     watched.waits[wait] = true
     watched:update()
   end
-  local timer = timeout and after(timeout, resume, wait)
+  wait.timer = timeout and after(timeout, resume, wait)
   coroutine.yield()
-  wait.thread = nil
-  if timer then timer:close() end
-  if watched and watched.waits[wait] then
-    watched.waits[wait] = nil
-    watched:update()
-  end
 end
 
 function waiter.cancel(fd)
