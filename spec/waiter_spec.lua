@@ -463,6 +463,48 @@ describe("Coroutines with one connection", function()
       function() assert.is_true(b:recv_bytes() == LARGE) end)
   end)
 
+  for name, leave_held in pairs {
+    send_bytes = function(a)
+      assert(a:send_bytes(LARGE))
+    end,
+    send_many = function(a)
+      assert(a:send_many({LARGE}, "bytes"))
+    end,
+    ["send_many that gives up"] = function(a)
+      local done, _, sent = a:send_many {LARGE, print}
+      assert.is_nil(done)
+      assert.equal(1, sent)
+    end,
+    ["a flush of what was corked"] = function(a)
+      a:cork()
+      assert(a:send_bytes(LARGE))
+      fails("TimeoutError", a:flush())
+    end,
+  } do
+    for how, receive in pairs {
+      recv_bytes = function(a) return a:recv_bytes() end,
+      wait = function(a)
+        assert.same({a}, connection.wait({a}))
+        return a:recv_bytes()
+      end,
+    } do
+      it(how .. " that waits already delivers what is held after " .. name, function()
+        local a, b, _ <close> = helpers.pair()
+        spawn_and_run(
+          function() assert.equal("answer", receive(a)) end,
+          function()
+            a:settimeout(0)
+            leave_held(a)
+          end,
+          function()
+            b:settimeout(LIMIT)
+            assert.is_true(#assert(b:recv_bytes()) >= #LARGE)
+            assert(b:send_bytes("answer"))
+          end)
+      end)
+    end
+  end
+
   it("share what comes", function()
     local a, b, _ <close> = helpers.pair()
     local got = {}

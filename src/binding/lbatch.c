@@ -106,8 +106,10 @@ static int push_sent(lua_State *L) {
 /* [-0, +1, v] Value SENT + 1 cannot be a message; those before it are sent. */
 static int give_up(lua_State *L) {
   lmp_Connection *c = lmp_checkwritable(L);
-  if (!mproc_connection_is_corked(c->core))
+  if (!mproc_connection_is_corked(c->core)) {
     lmp_flushheld(L, c); /* without waiting: the rest is held */
+    lmp_leaveheld(L, c);
+  }
   return push_sent(L);
 }
 
@@ -127,6 +129,8 @@ static int send_many_step(lua_State *L, lmp_Wait *w) {
   }
   if (st == MPROC_OK && !mproc_connection_is_corked(c->core))
     st = lmp_flushheld(L, c);
+  if (st == MPROC_AGAIN && w->expired)
+    lmp_leaveheld(L, c);
   if (st == MPROC_OK || (st == MPROC_AGAIN && w->expired && sent >= count)) {
     lua_pushboolean(L, 1);
     return 1;

@@ -444,6 +444,11 @@ mproc_status lmp_flushheld(lua_State *L, lmp_Connection *c) {
   return st;
 }
 
+void lmp_leaveheld(lua_State *L, const lmp_Connection *c) {
+  if (c->core != NULL && mproc_connection_holds(c->core))
+    lmp_cancelwaits(L, mproc_connection_handle(c->core));
+}
+
 void lmp_keepheld(lua_State *L, lmp_Connection *c, int idx) {
   if (mproc_connection_holds(c->core)) {
     lua_pushvalue(L, idx);
@@ -478,8 +483,10 @@ static int send_bytes_step(lua_State *L, lmp_Wait *w) {
         st = MPROC_AGAIN;
     }
   }
-  if (st == MPROC_AGAIN && w->expired && lua_type(L, 2) == LUA_TBOOLEAN)
+  if (st == MPROC_AGAIN && w->expired && lua_type(L, 2) == LUA_TBOOLEAN) {
+    lmp_leaveheld(L, c);
     st = MPROC_OK;
+  }
   if (st != MPROC_OK)
     return lmp_notyet(L, w, st, MPROC_WRITE, "sending to");
   lua_pushboolean(L, 1);
@@ -548,6 +555,8 @@ static int flush_step(lua_State *L, lmp_Wait *w) {
   mproc_status st = lmp_stepconnection(c);
   if (st == MPROC_OK)
     st = lmp_flushheld(L, c);
+  if (st == MPROC_AGAIN && w->expired)
+    lmp_leaveheld(L, c);
   if (st != MPROC_OK)
     return lmp_notyet(L, w, st, MPROC_WRITE, "sending to");
   lua_pushboolean(L, 1);

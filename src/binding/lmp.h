@@ -353,6 +353,13 @@ void lmp_releaseheld(lua_State *L, int idx, lmp_Connection *c);
 */
 void lmp_keepheld(lua_State *L, lmp_Connection *c, int idx);
 
+/*
+** [-0, +0, -] A call on 'c' has run out of time, or given up, and may leave
+** something held: whoever waits in a loop of the program to receive from it goes
+** on, to wait for its delivery, too. Runs Lua, and finalizers.
+*/
+void lmp_leaveheld(lua_State *L, const lmp_Connection *c);
+
 /* [-0, +0, -] Sends on what the connection at index 1 holds. */
 mproc_status lmp_flushheld(lua_State *L, lmp_Connection *c);
 
