@@ -58,12 +58,12 @@ return function(loop, busted)
       local conn = assert(connection.Client(listener.address, {
         authkey = KEY, timeout = LIMIT, retry = true,
       }))
-      ready = ready + 1
       for j = 1, 3 do
         assert(conn:send({i, j}))
         local answer = assert(conn:recv())
         assert(answer[1] == i and answer[2] == j)
-        -- none leaves before all are there
+        -- none leaves before all are served
+        if j == 1 then ready = ready + 1 end
         while ready < count do connection.wait({}, 0.01) end
       end
       conn:close()
@@ -181,6 +181,36 @@ return function(loop, busted)
         assert.equal("e", f:recv())
       end)
     assert.equal(5, count)
+  end)
+
+  it("wakes all who wait for what is closed, and whose number nobody has", function()
+    local a, _, _ <close> = helpers.pair()
+    local listener = assert(connection.Listener())
+    local process = assert(connection.spawn(processes.shell "read x <&3; exit 5"))
+    local count = 0
+    local function ends(f, ...)
+      local arguments = table.pack(...)
+      return function()
+        pcall(f, table.unpack(arguments, 1, arguments.n))
+        count = count + 1
+      end
+    end
+    loop.start(
+      ends(a.recv, a), ends(a.recv, a), ends(a.poll, a, LIMIT),
+      ends(connection.wait, {a}), ends(connection.wait, {a}),
+      ends(listener.accept, listener), ends(listener.accept, listener),
+      ends(connection.wait, {listener}), ends(connection.wait, {listener}),
+      ends(process.join, process), ends(process.join, process),
+      ends(connection.wait, {process}), ends(connection.wait, {process}),
+      function()
+        connection.wait({}, 0.001) -- so that the loop knows all of them
+        process.connection:close()
+        assert(sys.poll(process.sentinel, "r", LIMIT))
+        a:close()
+        listener:close()
+        process:close()
+      end)
+    assert.equal(13, count)
   end)
 
   it("waits for the ends of processes", function()

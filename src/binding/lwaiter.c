@@ -22,7 +22,7 @@ typedef struct lmp_Waiting {
   mproc_time until;     /* and no longer than that */
   mproc_pollset *set;   /* NULL: 'item' is what the operation waits for */
   lmp_Connection *conn; /* that it is counted in; NULL: none */
-  bool many;            /* it has a copy of the items, and a set */
+  bool many;            /* it has a copy of the items, for a set */
   bool alone;           /* 'op.w.items' was its own 'one', wherever that was */
   struct lmp_Waiting *next;
   struct lmp_Waiting **link; /* what points here in the list of those with a
@@ -46,9 +46,22 @@ static lmp_Waiting *check_waiting(lua_State *L) {
 /* ---- many handles in one ---- */
 
 /* A loop is asked to wait for one handle, and to read from it or to write. */
-static bool wants_set(const lmp_Wait *w) {
+static bool is_single(const lmp_Wait *w) {
   const uint8_t both = MPROC_READ | MPROC_WRITE;
-  return w->count > 1 || (w->count == 1 && w->items[0].events == both);
+  return w->count == 1 && w->items[0].events != both;
+}
+
+/*
+** A handle is shown to a loop once, for the connection at index 1, if there is
+** one: where several wait for it, and it is closed, cqueues asks the system for
+** it again when it has resumed the first.
+*/
+static bool wants_set(lua_State *L, const lmp_Wait *w) {
+  const lmp_Connection *c;
+  if (!is_single(w))
+    return w->count > 0;
+  c = lmp_toconnection(L, 1);
+  return w->items[0].handle != MPROC_NO_HANDLE && (c == NULL || c->waits > 0);
 }
 
 static mproc_pollitem *items_of(lmp_Waiting *w) {
@@ -85,6 +98,10 @@ static void make_set(lua_State *L, lmp_Waiting *w) {
   w->item = set;
   if (mproc_pollset_new(&s->ctx.allocator, &w->set) == MPROC_OK)
     w->item.handle = mproc_pollset_handle(w->set);
+  if (w->item.handle == MPROC_NO_HANDLE && is_single(&w->op.w)) {
+    w->item = *items_of(w);
+    return;
+  }
   if (w->item.handle == MPROC_NO_HANDLE) {
     w->until = mproc_deadline_min(w->until, mproc_os_now() + BLIND_PAUSE);
     return;
@@ -103,7 +120,7 @@ static void make_set(lua_State *L, lmp_Waiting *w) {
 
 /* [-0, +1, m] Pushes a new one, which waits for nothing yet. */
 static lmp_Waiting *new_waiting(lua_State *L, const lmp_Operation *op) {
-  bool many = wants_set(&op->w);
+  bool many = wants_set(L, &op->w);
   size_t size = many ? op->w.count * sizeof(mproc_pollitem) : 0;
   const mproc_pollitem nothing = {MPROC_NO_HANDLE, 0, 0};
   lmp_Waiting *w =
@@ -254,7 +271,7 @@ bool lmp_popwaiting(lua_State *L, int idx, lmp_Operation *op) {
   op->w.polled = false;
   op->w.woken = true;
   op->w.waited = true;
-  if (w->set != NULL && w->item.handle != MPROC_NO_HANDLE)
+  if (w->link != NULL)
     lmp_cancelwaits(L, w->item.handle); /* it is about to be closed */
   end(w);
   lua_settop(L, idx - 1);
