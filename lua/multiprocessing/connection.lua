@@ -24,7 +24,8 @@ function core.methods.Process.close(process, timeout)
   if code == nil and reason.name == "TimeoutError" then return nil, reason end
   core.release(process)
   if not delivered then return nil, err end
-  return code, reason
+  if code == nil then return nil, reason end
+  return code
 end
 
 return {

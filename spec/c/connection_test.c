@@ -90,7 +90,7 @@ static void the_message_after_a_handshake_is_one(void) {
 int main(void) {
   alarm(120); /* a call that blocks ends the test */
   heap_init(&memory, 0);
-  context.allocator = memory.allocator;
+  mproc_context_open(&context, memory.allocator, false);
   TEST(the_end_of_a_handshake_is_no_message);
   TEST(the_message_after_a_handshake_is_one);
   mproc_context_close(&context);

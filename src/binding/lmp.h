@@ -58,8 +58,9 @@ typedef struct lmp_State {
   char waiter;   /* what set_waiter was given, its function, and 'cancel' */
   char waiter_wait, waiter_cancel;
   bool has_waiter;
-  struct lmp_Waiting *sets; /* those that wait for more than one handle */
-  lmp_Kept *kept;           /* see lkept.c; owned, or NULL */
+  struct lmp_Waiting *sets;    /* those that wait for handles in a set */
+  struct lmp_Waiting *singles; /* those that wait for what is no connection's */
+  lmp_Kept *kept;              /* see lkept.c; owned, or NULL */
   uint64_t last_list; /* the digest of the list that was waited for last */
 } lmp_State;
 

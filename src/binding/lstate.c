@@ -45,6 +45,7 @@ void lmp_pushstate(lua_State *L) {
   s->kept = NULL;
   s->last_list = 0;
   s->sets = NULL;
+  s->singles = NULL;
   luaL_newmetatable(L, STATE);
   lua_pushcfunction(L, state_gc);
   lua_setfield(L, -2, "__gc");

@@ -26,7 +26,7 @@ typedef struct lmp_Waiting {
   bool alone;           /* 'op.w.items' was its own 'one', wherever that was */
   struct lmp_Waiting *next;
   struct lmp_Waiting **link; /* what points here in the list of those with a
-                                set; NULL: not there */
+                                set, or of those without; NULL: in neither */
 } lmp_Waiting;
 
 static lmp_Waiting *to_waiting(lua_State *L, int idx) {
@@ -51,17 +51,31 @@ static bool is_single(const lmp_Wait *w) {
   return w->count == 1 && w->items[0].events != both;
 }
 
+/* Whether a call on another object than a connection waits for 'h' itself. */
+static bool is_taken(const lmp_State *s, mproc_handle h) {
+  for (const lmp_Waiting *w = s->singles; w != NULL; w = w->next) {
+    if (w->item.handle == h)
+      return true;
+  }
+  return false;
+}
+
 /*
-** A handle is shown to a loop once, for the connection at index 1, if there is
-** one: where several wait for it, and it is closed, cqueues asks the system for
-** it again when it has resumed the first.
+** A handle is shown to a loop by one of those that wait for it, in a method of
+** its object: where several do, and it is closed, cqueues asks the system for it
+** again when it has resumed the first.
 */
 static bool wants_set(lua_State *L, const lmp_Wait *w) {
   const lmp_Connection *c;
   if (!is_single(w))
     return w->count > 0;
+  if (w->items[0].handle == MPROC_NO_HANDLE)
+    return false;
   c = lmp_toconnection(L, 1);
-  return w->items[0].handle != MPROC_NO_HANDLE && (c == NULL || c->waits > 0);
+  if (c != NULL)
+    return c->waits > 0;
+  return lua_type(L, 1) != LUA_TUSERDATA || /* connection.wait */
+         is_taken(lmp_state(L), w->items[0].handle);
 }
 
 static mproc_pollitem *items_of(lmp_Waiting *w) {
@@ -91,6 +105,14 @@ static void watch(lmp_Waiting *w, bool writers) {
   }
 }
 
+static void enlist(lmp_Waiting *w, lmp_Waiting **list) {
+  w->next = *list;
+  w->link = list;
+  if (w->next != NULL)
+    w->next->link = &w->next;
+  *list = w;
+}
+
 /* Makes the set of what 'w' waits for, and its handle what to wait for. */
 static void make_set(lua_State *L, lmp_Waiting *w) {
   lmp_State *s = lmp_state(L);
@@ -109,11 +131,7 @@ static void make_set(lua_State *L, lmp_Waiting *w) {
   /* writers second: for a handle of both kinds theirs say it all */
   watch(w, false);
   watch(w, true);
-  w->next = s->sets;
-  w->link = &s->sets;
-  if (w->next != NULL)
-    w->next->link = &w->next;
-  s->sets = w;
+  enlist(w, &s->sets);
 }
 
 /* ---- the Waiting ---- */
@@ -163,6 +181,8 @@ static void begin(lua_State *L, lmp_Waiting *w) {
     w->item.events = MPROC_READ; /* there is only time to wait for */
   else if (wait->count == 1)
     count_in(L, w);
+  if (w->item.handle != MPROC_NO_HANDLE && w->conn == NULL && w->link == NULL)
+    enlist(w, &lmp_state(L)->singles);
 }
 
 /* It waits no longer; again does nothing. */
@@ -271,7 +291,8 @@ bool lmp_popwaiting(lua_State *L, int idx, lmp_Operation *op) {
   op->w.polled = false;
   op->w.woken = true;
   op->w.waited = true;
-  if (w->link != NULL)
+  if (w->set != NULL && w->item.handle == mproc_pollset_handle(w->set) &&
+      w->item.handle != MPROC_NO_HANDLE)
     lmp_cancelwaits(L, w->item.handle); /* it is about to be closed */
   end(w);
   lua_settop(L, idx - 1);
