@@ -3,8 +3,8 @@
 **
 ** An operation is a step that is tried, and waited for, and tried again. All
 ** its state is on the Lua stack or in its objects, never in C locals, so this
-** loop may be left by an error at any wait without losing anything, and a
-** later version may leave it by a yield.
+** loop may be left by an error at any wait without losing anything, and by a
+** yield, after which it begins anew (resume).
 */
 #include "binding/lmp.h"
 
