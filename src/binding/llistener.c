@@ -66,11 +66,58 @@ static int take(lua_State *L, const lmp_Listener *l) {
   return 1;
 }
 
+/*
+** What other loops wait for: a poller over the listener and its pending peers,
+** which one descriptor cannot tell of. Made when it is first asked for; not OK:
+** there is none.
+*/
+static mproc_status open_poller(lua_State *L, lmp_Listener *l) {
+  mproc_poller *p = NULL;
+  mproc_polled *e;
+  mproc_handle h;
+  mproc_status st = MPROC_OK;
+  if (l->poller != NULL)
+    return MPROC_OK;
+  st = mproc_poller_new(&lmp_state(L)->ctx.allocator, &p);
+  if (st == MPROC_OK)
+    st = mproc_poller_add_listener(p, l->core, 0, &e);
+  if (st == MPROC_OK)
+    st = mproc_poller_export(p, &h);
+  if (st != MPROC_OK) {
+    mproc_poller_free(p);
+    return st;
+  }
+  l->poller = p;
+  return MPROC_OK;
+}
+
+/*
+** [-0, +0, -] Has 'w' wait for that poller, where a loop of the program does the
+** waiting: others may accept meanwhile, and whoever they take in counts, too.
+** False: there is no need, or no poller.
+*/
+static bool await_poller(lua_State *L, lmp_Listener *l, lmp_Wait *w) {
+  mproc_handle h = MPROC_NO_HANDLE;
+  if (!lmp_haswaiter(L) || open_poller(L, l) != MPROC_OK ||
+      mproc_poller_export(l->poller, &h) != MPROC_OK || h == MPROC_NO_HANDLE)
+    return false;
+  w->one.handle = h;
+  w->one.events = MPROC_READ;
+  w->one.ready = 0;
+  w->items = &w->one;
+  w->count = 1;
+  w->scratch = NULL;
+  w->wake = mproc_poller_wake(l->poller);
+  return true;
+}
+
 /* [-0, +0, m] Fills 'w', with the items in a userdata at index 2. */
-static int again(lua_State *L, const lmp_Listener *l, lmp_Wait *w) {
+static int again(lua_State *L, lmp_Listener *l, lmp_Wait *w) {
   size_t n = mproc_listener_want_count(l->core);
   size_t size = n * sizeof *w->items;
   lua_settop(L, 1);
+  if (await_poller(L, l, w))
+    return LMP_AGAIN;
   w->items = (mproc_pollitem *)lua_newuserdatauv(
       L, size + mproc_os_poll_scratch(n), 0);
   w->scratch = w->items + n;
@@ -92,7 +139,7 @@ static void tell_others(const lmp_Listener *l) {
 
 /* Stack: listener, and what 'again' has put there. */
 static int accept_step(lua_State *L, lmp_Wait *w) {
-  const lmp_Listener *l = check_open(L);
+  lmp_Listener *l = check_open(L);
   bool called =
       !w->polled || mproc_listener_is_called(l->core, w->items, w->count);
   /* another loop waits as we would */
@@ -139,31 +186,6 @@ static int listener_getfd(lua_State *L) {
     fd = (lua_Integer)mproc_listener_handle(l->core);
   lua_pushinteger(L, fd);
   return 1;
-}
-
-/*
-** What other loops wait for: a poller over the listener and its pending peers,
-** which one descriptor cannot tell of. Made when it is first asked for; not OK:
-** there is none.
-*/
-static mproc_status open_poller(lua_State *L, lmp_Listener *l) {
-  mproc_poller *p = NULL;
-  mproc_polled *e;
-  mproc_handle h;
-  mproc_status st = MPROC_OK;
-  if (l->poller != NULL)
-    return MPROC_OK;
-  st = mproc_poller_new(&lmp_state(L)->ctx.allocator, &p);
-  if (st == MPROC_OK)
-    st = mproc_poller_add_listener(p, l->core, 0, &e);
-  if (st == MPROC_OK)
-    st = mproc_poller_export(p, &h);
-  if (st != MPROC_OK) {
-    mproc_poller_free(p);
-    return st;
-  }
-  l->poller = p;
-  return MPROC_OK;
 }
 
 static int listener_pollfd(lua_State *L) {
