@@ -18,8 +18,8 @@ enum {
   BASE       /* from here on: text that was fetched */
 };
 
-/* The 'place' of a node whose constructor waits for its arguments; that of
-   others is where MADE has its value, or 0. */
+/* The 'place' of a node whose constructor, or persistent_load, waits for its
+   arguments; that of others is where MADE has its value, or 0. */
 #define LMP_UNPICKLE_MAKING UINT32_MAX
 
 /* What an object's frame is about to attach. */

@@ -180,7 +180,10 @@ bool lmp_unpickle_enter(Run *r, uint32_t node, bool wrap) {
   }
   lmp_unpickle_items(f, &n->as.items);
   lmp_unpickle_container(r, n);
-  lmp_unpickle_keep(r, n);
+  if (n->kind == MPROC_NODE_PERSISTENT)
+    n->place = LMP_UNPICKLE_MAKING;
+  else
+    lmp_unpickle_keep(r, n);
   lua_pushnil(r->L);
   return true;
 }

@@ -213,8 +213,8 @@ bool lmp_unpickle_persistent(Run *r) {
   lua_call(L, 1, 1);
   if (lua_isnil(L, -1))
     return lmp_unpickle_refuse(r, "persistent_load returned nil");
-  lua_replace(L, -3);
   lmp_unpickle_keep(r,
                     mproc_tree_node(&r->u->tree, lmp_unpickle_frame(r)->node));
+  lua_replace(L, -3);
   return true;
 }
