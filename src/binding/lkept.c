@@ -68,8 +68,8 @@ static bool keep(lua_State *L, lmp_Kept *k, size_t i, int idx) {
          MPROC_OK;
 }
 
-/* [-0, +0, -] Keeps the list at 'list', if all that is in it can be kept. */
-static void keep_list(lua_State *L, int list, size_t count) {
+/* [-0, +0, -] Keeps the list at 'list'; false: it cannot be kept. */
+static bool keep_list(lua_State *L, int list, size_t count) {
   lmp_State *s = lmp_state(L);
   lmp_Kept *k;
   bool kept = true;
@@ -77,7 +77,7 @@ static void keep_list(lua_State *L, int list, size_t count) {
   k = new_kept(&s->ctx.allocator, count);
   s->kept = k;
   if (k == NULL)
-    return;
+    return false;
   for (size_t i = 0; i < count && kept; i++) {
     lua_rawgeti(L, list, (lua_Integer)i + 1);
     kept = keep(L, k, i, -1);
@@ -85,14 +85,7 @@ static void keep_list(lua_State *L, int list, size_t count) {
   }
   if (!kept)
     lmp_dropkept(s);
-}
-
-void lmp_noticelist(lua_State *L, int list, size_t count, uint64_t digest) {
-  lmp_State *s = lmp_state(L);
-  bool again = digest == s->last_list;
-  s->last_list = digest;
-  if (again && count >= KEPT_MIN && !s->ctx.slow)
-    keep_list(L, list, count);
+  return kept;
 }
 
 /* [-0, +0, -] Whether the list is the one that is kept, object by object. */
@@ -116,6 +109,21 @@ static bool is_same(lua_State *L, int list, const lmp_Kept *k) {
   return true;
 }
 
+void lmp_noticelist(lua_State *L, int list, size_t count, uint64_t digest) {
+  lmp_State *s = lmp_state(L);
+  if (digest != s->last_list) {
+    s->last_list = digest;
+    s->last_list_failed = false;
+    return;
+  }
+  /* building it costs more than one wait gains: not each time in vain, nor anew
+     where more are ready than a poller tells of at once */
+  if (count < KEPT_MIN || s->ctx.slow || s->has_waiter || s->last_list_failed ||
+      (s->kept != NULL && is_same(L, list, s->kept)))
+    return;
+  s->last_list_failed = !keep_list(L, list, count);
+}
+
 /*
 ** [-0, +0, -] Puts those that are ready into the table on the top, in the order
 ** of the list. Returns how many.
@@ -125,6 +133,7 @@ static lua_Integer collect(lua_State *L, int list, lmp_Kept *k) {
   size_t first = k->count;
   size_t last = 0;
   int64_t id;
+  memset(k->found, 0, k->count); /* an error may have left some */
   while (mproc_poller_take(k->poller, &id)) {
     size_t i = (size_t)id;
     k->found[i] = true;
@@ -133,7 +142,6 @@ static lua_Integer collect(lua_State *L, int list, lmp_Kept *k) {
   }
   for (size_t i = first; i < last; i++) {
     if (k->found[i]) {
-      k->found[i] = false;
       lua_rawgeti(L, list, (lua_Integer)i + 1);
       lua_rawseti(L, -2, ++n);
     }
@@ -141,18 +149,31 @@ static lua_Integer collect(lua_State *L, int list, lmp_Kept *k) {
   return n;
 }
 
-lmp_KeptAnswer lmp_askkept(lua_State *L, int list, lmp_Wait *w) {
+/* [-0, +0, -] Looks, where the list is the one that is kept; NULL: it is not, or
+   that does not say it all. */
+static lmp_Kept *look(lua_State *L, int list, const lmp_Wait *w) {
   lmp_State *s = lmp_state(L);
+  lmp_Kept *k = s->kept;
+  mproc_time deadline = w->may_wait && !w->expired ? w->deadline : 0;
+  if (k == NULL || !is_same(L, list, k))
+    return NULL;
+  if (mproc_poller_look(k->poller, w->waited, deadline) != MPROC_OK) {
+    lmp_dropkept(s);
+    return NULL;
+  }
+  return mproc_poller_is_full(k->poller) ? NULL : k;
+}
+
+lmp_KeptAnswer lmp_askkept(lua_State *L, int list, lmp_Wait *w) {
+  const lmp_State *s = lmp_state(L);
   lmp_Kept *k;
-  if (s->kept == NULL)
+  /* a loop of the program would wait for a handle that others, who wait for
+     another list, may close */
+  if (s->kept == NULL || s->has_waiter)
     return LMP_NOT_KEPT;
   lua_newtable(L); /* first: what it may finalize may drop what is kept */
-  k = s->kept;
-  if (k == NULL || !is_same(L, list, k) ||
-      mproc_poller_look(k->poller, w->waited,
-                        w->may_wait && !w->expired ? w->deadline : 0) !=
-          MPROC_OK ||
-      mproc_poller_is_full(k->poller)) {
+  k = look(L, list, w);
+  if (k == NULL) {
     lua_pop(L, 1);
     return LMP_NOT_KEPT;
   }

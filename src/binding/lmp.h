@@ -61,7 +61,8 @@ typedef struct lmp_State {
   struct lmp_Waiting *sets;    /* those that wait for handles in a set */
   struct lmp_Waiting *singles; /* those that wait for what is no connection's */
   lmp_Kept *kept;              /* see lkept.c; owned, or NULL */
-  uint64_t last_list; /* the digest of the list that was waited for last */
+  uint64_t last_list;    /* the digest of the list that was waited for last */
+  bool last_list_failed; /* which could not be kept */
 } lmp_State;
 
 /* Its user values: what is at hand in one step. */
@@ -580,7 +581,7 @@ lmp_KeptAnswer lmp_askkept(lua_State *L, int list, lmp_Wait *w);
 /*
 ** [-0, +0, -] The list at index 'list', of 'count' objects, is waited for, and
 ** was not kept. It is from now on, if it can be, and was the same the last time:
-** 'digest' is a digest of its objects' addresses.
+** 'digest' is a digest of its objects' addresses. Not while there is a waiter.
 */
 void lmp_noticelist(lua_State *L, int list, size_t count, uint64_t digest);
 

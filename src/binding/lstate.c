@@ -44,6 +44,7 @@ void lmp_pushstate(lua_State *L) {
   s->has_waiter = false;
   s->kept = NULL;
   s->last_list = 0;
+  s->last_list_failed = false;
   s->sets = NULL;
   s->singles = NULL;
   luaL_newmetatable(L, STATE);

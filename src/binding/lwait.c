@@ -207,8 +207,10 @@ static bool may_be_ready(const Set *s, const Entry *e) {
 /* Whether that object, on the top, is ready, after the handles were asked. */
 static bool is_ready(lua_State *L, const Set *s, const Entry *e) {
   lmp_Waitable w;
-  if (e->ready || lua_topointer(L, -1) != e->object)
-    return e->ready;
+  if (lua_topointer(L, -1) != e->object)
+    return false; /* another one took its place */
+  if (e->ready)
+    return true;
   if (e->kind == LMP_WAIT_HANDLE || e->kind == LMP_WAIT_FOREIGN)
     return true;
   if (lmp_towaitable(L, &w) != NULL)
@@ -252,7 +254,11 @@ static int wait_step(lua_State *L, lmp_Wait *w) {
   lmp_KeptAnswer kept = lmp_askkept(L, LIST, w);
   if (kept != LMP_NOT_KEPT) {
     w->polled = w->woken = false;
-    return kept == LMP_KEPT_READY ? 1 : LMP_AGAIN;
+    if (kept == LMP_KEPT_READY)
+      return 1;
+    lua_pushnil(L);
+    lua_replace(L, SET); /* what it said of its handles is over */
+    return LMP_AGAIN;
   }
   if (w->polled && lua_isuserdata(L, SET)) {
     if (collect(L, (Set *)lua_touserdata(L, SET)))
