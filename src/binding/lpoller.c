@@ -113,6 +113,8 @@ static int wait_step(lua_State *L, lmp_Wait *w) {
     return lmp_misuse(L, "nothing to wait for, without a timeout");
   st = mproc_poller_look(core, w->waited,
                          w->may_wait && !w->expired ? w->deadline : 0);
+  if (st == MPROC_OK && lmp_haswaiter(L) && !mproc_poller_has(core))
+    st = mproc_poller_entrust(core); /* others may fill buffers meanwhile */
   if (st != MPROC_OK)
     return lmp_pushfailure(L, st, "waiting", NULL);
   if (!mproc_poller_has(core) && !w->expired)

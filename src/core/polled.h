@@ -58,8 +58,9 @@ struct mproc_poller {
   mproc_link ended;
   mproc_link timed;
   size_t count;
-  bool exported;
-  bool full; /* the last look may have left some */
+  bool signals;  /* its handle tells of what is buffered, too */
+  bool exported; /* others wait for that, as they like */
+  bool full;     /* the last look may have left some */
 };
 
 /* ---- polled.c ---- */
@@ -100,7 +101,7 @@ bool mproc_polled_is_mute(const mproc_polled *e);
 
 /* ---- poller.c ---- */
 
-/* Keeps an exported handle readable for as long as somebody should look. */
+/* Keeps a handle that signals readable for as long as somebody should look. */
 void mproc_poller_update_signal(mproc_poller *p);
 
 /* mproc_poller_look, for a poller that is in another one. */

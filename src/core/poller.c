@@ -4,7 +4,7 @@
 #include "core/polled.h"
 
 void mproc_poller_update_signal(mproc_poller *p) {
-  if (p->exported) {
+  if (p->signals) {
     bool on =
         !mproc_list_is_empty(&p->touched) || !mproc_list_is_empty(&p->ready);
     /* it can fail only where the system is out of memory */
@@ -210,18 +210,24 @@ mproc_handle mproc_poller_handle(const mproc_poller *p) {
   return mproc_pollset_handle(mproc_registry_pollset(p->registry));
 }
 
-mproc_status mproc_poller_export(mproc_poller *p, mproc_handle *h) {
+mproc_status mproc_poller_entrust(mproc_poller *p) {
   mproc_status st = mproc_poller_settle(p);
-  mproc_pollset *set = mproc_registry_pollset(p->registry);
-  if (st == MPROC_OK && !p->exported) {
-    st =
-        mproc_pollset_signal(set, true); /* has all that it needs from now on */
-    p->exported = st == MPROC_OK;
+  if (st == MPROC_OK && !p->signals) {
+    /* has all that it needs from now on */
+    st = mproc_pollset_signal(mproc_registry_pollset(p->registry), true);
+    p->signals = st == MPROC_OK;
     mproc_poller_update_signal(p);
   }
-  if (st == MPROC_OK)
-    *h = mproc_pollset_handle(set);
   return st;
+}
+
+mproc_status mproc_poller_export(mproc_poller *p, mproc_handle *h) {
+  mproc_status st = mproc_poller_entrust(p);
+  if (st != MPROC_OK)
+    return st;
+  p->exported = true;
+  *h = mproc_poller_handle(p);
+  return MPROC_OK;
 }
 
 /* ---- adding and removing ---- */

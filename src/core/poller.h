@@ -114,10 +114,16 @@ mproc_time mproc_poller_wake(const mproc_poller *p);
 mproc_handle mproc_poller_handle(const mproc_poller *p);
 
 /*
-** The same for others to wait for: readable when a look may find something,
-** also for what is buffered here. From then on that costs a system call at
-** times, and the others' waiting counts as the program's. OK, with
-** MPROC_NO_HANDLE where there is none (poll(2)); a system error.
+** Has that handle readable whenever a look may find something, also for what is
+** buffered here: for a loop that waits for it before the next look. From then on
+** that costs a system call at times. OK; NOMEM; a system error.
+*/
+mproc_status mproc_poller_entrust(mproc_poller *p);
+
+/*
+** The same for others to have the handle and wait for it as they like: their
+** waiting counts as the program's. OK, with MPROC_NO_HANDLE where there is none
+** (poll(2)).
 */
 mproc_status mproc_poller_export(mproc_poller *p, mproc_handle *h);
 
