@@ -109,6 +109,20 @@ describe("A finalizer", function()
     end)
   end
 
+  it("that refuses the message ends a connection which only reads, not the call",
+     function()
+    local reader, writer = assert(connection.Pipe(false))
+    local _ <close> = helpers.closing(reader, writer)
+    writer:send_bytes(one)
+    local refusal
+    local got = with_finalizer(function()
+      refusal = select(2, reader:recv_bytes(1))
+    end, function() return reader:recv_bytes() end)
+    assert.equal("EMSGSIZE", refusal.code)
+    assert.equal(one, got)
+    assert.is_true(reader.closed)
+  end)
+
   it("loses and doubles nothing among thousands of messages", function()
     local raw, conn, both = accepted_peer()
     local _ <close> = both

@@ -62,6 +62,10 @@ lmp_Connection *lmp_toconnection(lua_State *L, int idx) {
   return (lmp_Connection *)lua_touserdata(L, idx);
 }
 
+static bool is_closed(const lmp_Connection *c) {
+  return c->core == NULL || mproc_connection_is_closed(c->core);
+}
+
 /* The one at argument 'idx', open or not. */
 static lmp_Connection *check_any(lua_State *L, int idx) {
   lmp_Connection *c = lmp_toconnection(L, idx);
@@ -171,8 +175,8 @@ static void take(lmp_Connection *c) {
 ** The end of a receive: its 'results' have been made of the message that the
 ** core gave when 'received' had been taken. Only now is it taken, too: what
 ** failed on the way has lost nothing. Making them may have run a finalizer that
-** closed the connection, or took the message itself. False: it did that, and
-** they are gone.
+** closed the connection, or refused the message, which may close it, too; or
+** took it itself. False: it did that, and they are gone.
 */
 static bool take_message(lua_State *L, lmp_Connection *c, uint64_t received,
                          int results) {
@@ -180,7 +184,7 @@ static bool take_message(lua_State *L, lmp_Connection *c, uint64_t received,
     lua_pop(L, results);
     return false;
   }
-  if (c->core != NULL)
+  if (!is_closed(c))
     take(c);
   return true;
 }
@@ -751,10 +755,6 @@ static int conn_timeout(lua_State *L) {
 }
 
 /* ---- properties ---- */
-
-static bool is_closed(const lmp_Connection *c) {
-  return c->core == NULL || mproc_connection_is_closed(c->core);
-}
 
 static void push_closed(lua_State *L, const lmp_Connection *c) {
   lua_pushboolean(L, is_closed(c));
