@@ -156,7 +156,9 @@ function iterators.messages(connections, mode)
   local function next_message()
     while true do
       local conn = turns.current
-      if conn then
+      if conn and is_poller and not core.is_polled(poller, conn) then
+        turns.current = nil -- the program has taken it out
+      elseif conn then
         local message, err = turns:take()
         if message ~= nil then return conn, message end
         if err then

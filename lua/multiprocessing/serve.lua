@@ -113,7 +113,8 @@ function Server:wait()
   self.paused = object == nil and 0 or self.paused - 1
   if rawequal(object, self.listener) then
     self.turns.current = nil
-    return self:welcome()
+    -- the program may have closed it since it was found ready
+    if not self.listener.closed then return self:welcome() end
   end
 end
 
