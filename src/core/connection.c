@@ -8,26 +8,17 @@
 
 #include "core/channel.h"
 #include "core/dialer.h"
+#include "core/greeting.h"
 
 typedef enum State { CONNECTING, HANDSHAKING, OPEN, FAILED } State;
-
-/* A handshake under way; freed, and wiped, when it ends. */
-typedef struct Greeting {
-  mproc_handshake machine;
-  mproc_status outcome; /* AGAIN: more messages are to come */
-  mproc_view unsent;    /* what the channel has not queued yet; in 'machine' */
-  bool begun;
-  size_t key_size;
-  uint8_t key[1]; /* key_size bytes */
-} Greeting;
 
 struct mproc_connection {
   mproc_context *ctx;
   mproc_link watches;
-  mproc_channel *channel; /* NULL while connecting and once it is closed */
-  mproc_dialer *dialer;   /* only while connecting */
-  Greeting *greeting;     /* only until the handshake has ended */
-  mproc_time deadline;    /* of connecting and handshake */
+  mproc_channel *channel;   /* NULL while connecting and once it is closed */
+  mproc_dialer *dialer;     /* only while connecting */
+  mproc_greeting *greeting; /* only until the handshake has ended */
+  mproc_time deadline;      /* of connecting and handshake */
   uint64_t max_message;
   mproc_status failure; /* why FAILED */
   mproc_status untold;  /* how sending failed while we were receiving; or OK */
@@ -52,141 +43,6 @@ const mproc_connection_options mproc_connection_defaults = {
     true,  true,       false,
     false, {NULL, 0},  {MPROC_SHA256, MPROC_DIGESTS_ALL},
     false, UINT64_MAX, 0};
-
-/* ---- the handshake's part ---- */
-
-static size_t greeting_size(size_t key_size) {
-  return sizeof(Greeting) + key_size;
-}
-
-static void greeting_end(mproc_connection *c) {
-  Greeting *g = c->greeting;
-  if (g == NULL)
-    return;
-  c->greeting = NULL;
-  mproc_handshake_end(&g->machine);
-  mproc_digest_wipe(g->key, g->key_size);
-  mproc_free(&c->ctx->allocator, g, greeting_size(g->key_size));
-}
-
-static mproc_status greeting_begin(mproc_connection *c,
-                                   mproc_handshake_role role,
-                                   const mproc_connection_options *o) {
-  uint8_t nonce[MPROC_HANDSHAKE_NONCE];
-  mproc_crypto *crypto;
-  Greeting *g;
-  mproc_status st = mproc_context_crypto(c->ctx, &crypto);
-  if (st == MPROC_OK)
-    st = mproc_digest_random(nonce, sizeof nonce);
-  if (st != MPROC_OK)
-    return st;
-  g = (Greeting *)mproc_alloc(&c->ctx->allocator,
-                              greeting_size(o->authkey.size));
-  if (g == NULL)
-    return MPROC_NOMEM;
-  mproc_handshake_begin(&g->machine, crypto, role, o->policy, nonce);
-  mproc_digest_wipe(nonce, sizeof nonce);
-  g->outcome = MPROC_AGAIN;
-  g->key_size = o->authkey.size;
-  if (g->key_size > 0)
-    memcpy(g->key, o->authkey.data, g->key_size);
-  c->greeting = g;
-  return MPROC_OK;
-}
-
-/*
-** Why a message cannot be sent: what the peer said last, or how it left, tells
-** more than a broken pipe does.
-*/
-static mproc_status why_unsent(mproc_channel *ch, mproc_status st) {
-  mproc_view ignored;
-  mproc_status last = ch->ops->recv(ch, MPROC_HANDSHAKE_MESSAGE_MAX, &ignored);
-  return last == MPROC_OK || last == MPROC_AGAIN ? st : last;
-}
-
-/* Queues the machine's last message, and what may follow it at once. */
-static mproc_status greeting_queue(mproc_connection *c) {
-  Greeting *g = c->greeting;
-  mproc_channel *ch = c->channel;
-  mproc_status st = MPROC_OK;
-  while (st == MPROC_OK && g->unsent.size > 0) {
-    st = ch->ops->queue(ch, g->unsent);
-    if (st != MPROC_OK)
-      break;
-    g->unsent.size = 0;
-    if (g->outcome == MPROC_AGAIN)
-      mproc_handshake_ahead(&g->machine, &g->unsent);
-  }
-  return st;
-}
-
-/*
-** Has the machine's messages on their way, or says AGAIN. As long as the peer's
-** next one is here already, ours wait for each other. '*asked': they have left
-** just now, so that no answer can be here before somebody has waited.
-*/
-static mproc_status greeting_send(mproc_connection *c, bool *asked) {
-  mproc_channel *ch = c->channel;
-  mproc_status st = greeting_queue(c);
-  *asked = false;
-  if (st != MPROC_OK)
-    return st;
-  if (c->greeting->outcome == MPROC_AGAIN && ch->ops->buffers(ch) &&
-      ch->ops->ready(ch, MPROC_HANDSHAKE_MESSAGE_MAX, false) == MPROC_OK)
-    return MPROC_OK;
-  *asked = ch->ops->holds(ch);
-  st = ch->ops->flush(ch);
-  return mproc_os_is_hang_up(st) ? why_unsent(ch, st) : st;
-}
-
-/* Feeds the machine the message that it waits for, once that is here. */
-static mproc_status greeting_turn(mproc_connection *c) {
-  Greeting *g = c->greeting;
-  mproc_channel *ch = c->channel;
-  mproc_view key = {g->key, g->key_size};
-  mproc_view in = {NULL, 0};
-  mproc_status st;
-  if (!g->begun) {
-    g->begun = true;
-    g->outcome = mproc_handshake_next(&g->machine, key, NULL, &g->unsent);
-    return MPROC_OK;
-  }
-  st = ch->ops->recv(ch, MPROC_HANDSHAKE_MESSAGE_MAX, &in);
-  if (st == MPROC_OK) {
-    g->outcome = mproc_handshake_next(&g->machine, key, &in, &g->unsent);
-    ch->ops->pop(ch);
-  } else if (st == MPROC_BAD_LENGTH) {
-    in.size = MPROC_HANDSHAKE_MESSAGE_MAX + 1; /* it says so to the peer */
-    g->outcome = mproc_handshake_next(&g->machine, key, &in, &g->unsent);
-    st = MPROC_OK;
-  }
-  return st;
-}
-
-static mproc_status handshake_step(mproc_connection *c) {
-  Greeting *g = c->greeting;
-  mproc_status st = MPROC_OK;
-  if (g == NULL)
-    return MPROC_OK;
-  while (st == MPROC_OK) {
-    bool asked;
-    st = greeting_send(c, &asked);
-    if (st == MPROC_OK && g->outcome != MPROC_AGAIN) {
-      st = g->outcome;
-      break;
-    }
-    if (st == MPROC_OK)
-      st = asked ? MPROC_AGAIN : greeting_turn(c);
-  }
-  /* A peer that left before it could read our #FAILURE# has failed no less. */
-  if (st != MPROC_AGAIN && st != MPROC_NOMEM && g->outcome != MPROC_AGAIN)
-    st = g->outcome;
-  else if (mproc_os_is_hang_up(st))
-    st = MPROC_EOF; /* a write has found out, not a read: it is the same */
-  if (st == MPROC_OK)
-    greeting_end(c);
-  return st;
-}
 
 /* ---- the steps ---- */
 
@@ -233,13 +89,27 @@ static void close_channel(mproc_connection *c) {
   ch->ops->free(ch);
 }
 
+static void end_greeting(mproc_connection *c) {
+  mproc_greeting_free(c->greeting);
+  c->greeting = NULL;
+}
+
+static mproc_status handshaking_step(mproc_connection *c) {
+  mproc_status st = MPROC_OK;
+  if (c->greeting != NULL)
+    st = mproc_greeting_step(c->greeting, c->channel);
+  if (st == MPROC_OK)
+    end_greeting(c);
+  return st;
+}
+
 static mproc_status fail(mproc_connection *c, mproc_status st) {
   c->state = FAILED;
   c->failure = st;
   mproc_dialer_free(c->dialer);
   c->dialer = NULL;
-  close_channel(c); /* before the greeting, whose bytes it may hold */
-  greeting_end(c);
+  close_channel(c);
+  end_greeting(c);
   return st;
 }
 
@@ -247,7 +117,7 @@ static mproc_status fail(mproc_connection *c, mproc_status st) {
 static mproc_status lateness(const mproc_connection *c) {
   if (c->state == CONNECTING)
     return MPROC_TIMEOUT;
-  if (mproc_handshake_unanswered(&c->greeting->machine))
+  if (mproc_greeting_is_unanswered(c->greeting))
     return MPROC_AUTH_SILENT;
   return MPROC_AUTH_STALLED;
 }
@@ -255,7 +125,7 @@ static mproc_status lateness(const mproc_connection *c) {
 static mproc_status advance(mproc_connection *c) {
   mproc_status st = MPROC_OK;
   while (st == MPROC_OK && c->state != OPEN) {
-    st = c->state == CONNECTING ? connecting_step(c) : handshake_step(c);
+    st = c->state == CONNECTING ? connecting_step(c) : handshaking_step(c);
     if (st == MPROC_OK)
       c->state++;
   }
@@ -363,7 +233,8 @@ mproc_status mproc_connection_greet(mproc_context *ctx, mproc_handle h,
     return MPROC_NOMEM;
   c->deadline = deadline;
   if (o->has_authkey)
-    st = greeting_begin(c, MPROC_LISTENER_ROLE, o);
+    st = mproc_greeting_new(ctx, MPROC_LISTENER_ROLE, o->policy, o->authkey,
+                            &c->greeting);
   if (st == MPROC_OK)
     st = open_channel(c, h);
   if (st != MPROC_OK) {
@@ -389,7 +260,8 @@ mproc_status mproc_connection_dial(mproc_context *ctx, const mproc_address *to,
   if (dial->timeout >= 0)
     c->deadline = mproc_deadline_after(mproc_os_now(), dial->timeout);
   if (o->has_authkey)
-    st = greeting_begin(c, MPROC_CLIENT_ROLE, o);
+    st = mproc_greeting_new(ctx, MPROC_CLIENT_ROLE, o->policy, o->authkey,
+                            &c->greeting);
   if (st == MPROC_OK)
     st = mproc_dialer_new(&ctx->allocator, to, dial->retry, &c->watches,
                           &c->dialer);
@@ -692,8 +564,8 @@ void mproc_connection_want(const mproc_connection *c, uint8_t events,
     item->handle = mproc_dialer_want(c->dialer, wake);
     item->events = MPROC_WRITE;
   } else if (c->state == HANDSHAKING && c->channel != NULL) {
-    bool sending = c->greeting != NULL && (c->greeting->unsent.size > 0 ||
-                                           c->channel->ops->holds(c->channel));
+    bool sending =
+        c->greeting != NULL && mproc_greeting_sends(c->greeting, c->channel);
     item->events = sending ? MPROC_WRITE : MPROC_READ;
   }
   if (c->state < OPEN)
@@ -774,7 +646,7 @@ void mproc_connection_free(mproc_connection *c) {
     return;
   mproc_dialer_free(c->dialer);
   close_channel(c);
-  greeting_end(c);
+  end_greeting(c);
   mproc_connection_unwatch(c);
   mproc_free(&c->ctx->allocator, c, sizeof *c);
 }
