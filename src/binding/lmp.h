@@ -311,7 +311,8 @@ bool lmp_towaiting(lua_State *L, int idx, mproc_pollitem *item,
 /* [-0, +0, m] Makes the type. */
 void lmp_openwaiter(lua_State *L);
 
-/* ---- lconnection.c, lhandle.c, ladopt.c, lclient.c: connections ---- */
+/* ---- lconnection.c, lreceive.c, lsend.c, lbatch.c, lhandle.c, lcodec.c,
+   ladopt.c, lclient.c: connections ---- */
 
 /* A Connection or a Client. */
 typedef struct lmp_Connection {
@@ -398,6 +399,27 @@ lmp_Connection *lmp_checkwritable(lua_State *L);
 int lmp_dumpmessage(lua_State *L);
 
 /*
+** [-1, +1 or +2, e] The same the other way: the message on the top becomes a
+** value.
+*/
+int lmp_loadmessage(lua_State *L);
+
+/* Whether nothing can be done with it any more. */
+bool lmp_isclosed(const lmp_Connection *c);
+
+/* [-0, +0, -] Fills 'w' with what it waits for: MPROC_READ or MPROC_WRITE. */
+void lmp_want(lmp_Wait *w, const lmp_Connection *c, uint8_t events);
+
+/*
+** [-0, +0, -] The same, and LMP_AGAIN. Runs finalizers, where it is busy: that
+** coroutine may be gone (dropped, closed, or its waiter has raised an error),
+** which only the collector can tell, and while we wait nothing else may call
+** that.
+*/
+int lmp_await(lua_State *L, lmp_Wait *w, const lmp_Connection *c,
+              uint8_t events);
+
+/*
 ** [-0, +0 or +2, v] The end of a step of the connection at index 1 that came
 ** out as 'st', which is not OK: LMP_AGAIN, or the failure.
 */
@@ -412,6 +434,15 @@ void lmp_openclient(lua_State *L);
 int lmp_connection_adopt(lua_State *L);
 int lmp_connection_pipe(lua_State *L);
 int lmp_client_new(lua_State *L);
+
+/* conn:recv and the like (lreceive.c); conn:send and the like (lsend.c) */
+int lmp_connection_recv(lua_State *L);
+int lmp_connection_recv_bytes(lua_State *L);
+int lmp_connection_recv_bytes_into(lua_State *L);
+int lmp_connection_poll(lua_State *L);
+int lmp_connection_send(lua_State *L);
+int lmp_connection_send_bytes(lua_State *L);
+int lmp_connection_flush(lua_State *L);
 
 /* core.receive: what connection.messages and .serve are made of */
 int lmp_connection_receive(lua_State *L);

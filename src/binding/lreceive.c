@@ -1,0 +1,236 @@
+/*
+** lreceive.c: what receives from a connection, and poll.
+*/
+#include "binding/lmp.h"
+
+#include <string.h>
+
+#include "binding/lbuffer.h"
+
+/* ---- bytes ---- */
+
+static void take(lmp_Connection *c) {
+  c->received++;
+  mproc_connection_pop(c->core);
+}
+
+/*
+** The end of a receive: its 'results' have been made of the message that the
+** core gave when 'received' had been taken. Only now is it taken, too: what
+** failed on the way has lost nothing. Making them may have run a finalizer that
+** closed the connection, or refused the message, which may close it, too; or
+** took it itself. False: it did that, and they are gone.
+*/
+static bool take_message(lua_State *L, lmp_Connection *c, uint64_t received,
+                         int results) {
+  if (c->received != received) {
+    lua_pop(L, results);
+    return false;
+  }
+  if (!lmp_isclosed(c))
+    take(c);
+  return true;
+}
+
+static void push_message(lua_State *L, mproc_view message) {
+  lua_pushlstring(L, (const char *)message.data, message.size);
+}
+
+/* [-1, +2, m] The message on the top is a listener's challenge. */
+static int unasked(lua_State *L) {
+  return lmp_pushmessageerror(L, mproc_status_name(MPROC_AUTH_UNASKED),
+                              mproc_status_text(MPROC_AUTH_UNASKED));
+}
+
+/* Until when a receive may wait in the system; 0: not at all. */
+static mproc_time waits_until(const lmp_Wait *w, const lmp_Connection *c) {
+  bool spins = c->spin > 0 && !w->spun;
+  return w->may_wait && !spins ? w->deadline : 0;
+}
+
+/* Others wait for a handle 'h' that what the peer sent has closed. */
+static void wake_waiting(lua_State *L, const lmp_Connection *c,
+                         mproc_handle h) {
+  if (c->waits > 0 && mproc_connection_is_closed(c->core))
+    lmp_cancelwaits(L, h);
+}
+
+/* The next message, once the connection is open. */
+static mproc_status receive(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
+                            uint64_t max, mproc_view *message) {
+  mproc_status st = lmp_stepconnection(c);
+  if (st == MPROC_OK) {
+    mproc_handle h = mproc_connection_handle(c->core);
+    st =
+        mproc_connection_recv_waiting(c->core, max, waits_until(w, c), message);
+    wake_waiting(L, c, h);
+  }
+  lmp_releaseheld(L, 1, c);
+  return st;
+}
+
+/* Stack: connection, limit or nil. */
+static int recv_bytes_step(lua_State *L, lmp_Wait *w) {
+  lmp_Connection *c = lmp_checkreadable(L);
+  uint64_t max = lmp_optsize(L, 2, UINT64_MAX);
+  uint64_t received = c->received;
+  int results = 1;
+  mproc_view message = {NULL, 0};
+  mproc_status st = receive(L, w, c, max, &message);
+  if (st != MPROC_OK && st != MPROC_AUTH_UNASKED)
+    return lmp_notyet(L, w, st, MPROC_READ, "receiving from");
+  push_message(L, message);
+  if (st == MPROC_AUTH_UNASKED)
+    results = unasked(L);
+  if (!take_message(L, c, received, results)) {
+    w->may_wait = false; /* nor has anybody looked for Ctrl-C since */
+    return recv_bytes_step(L, w);
+  }
+  return results;
+}
+
+int lmp_connection_recv_bytes(lua_State *L) {
+  const lmp_Connection *c = lmp_checkreadable(L);
+  lua_settop(L, 2);
+  if (lua_type(L, 2) == LUA_TSTRING)
+    return luaL_argerror(
+        L, 2,
+        "size expected, got string (to loop over messages, use "
+        "'for message in conn:messages() do')");
+  lmp_optsize(L, 2, 0);
+  return lmp_block(L, recv_bytes_step, lmp_deadlineof(c));
+}
+
+/* receive for a Buffer, which stays on the stack and where it is. */
+static mproc_status receive_into(lua_State *L, const lmp_Wait *w,
+                                 lmp_Connection *c, uint8_t *to, size_t room,
+                                 bool *placed, mproc_view *message) {
+  mproc_status st = lmp_stepconnection(c);
+  if (st == MPROC_OK) {
+    mproc_handle h = mproc_connection_handle(c->core);
+    st = mproc_connection_recv_into(c->core, waits_until(w, c), to, room,
+                                    placed, message);
+    wake_waiting(L, c, h);
+  }
+  if (*placed)
+    c->received++;
+  lmp_releaseheld(L, 1, c);
+  return st;
+}
+
+/* Stack: connection, buffer, first position. */
+static int recv_into_step(lua_State *L, lmp_Wait *w) {
+  lmp_Connection *c = lmp_checkreadable(L);
+  lmp_Buffer *b = lmp_checkbuffer(L, 2);
+  size_t offset = (size_t)lua_tointeger(L, 3) - 1;
+  uint64_t received = c->received;
+  bool placed = false;
+  mproc_view message = {NULL, 0};
+  mproc_status st = receive_into(L, w, c, b->data + offset, b->size - offset,
+                                 &placed, &message);
+  if (st != MPROC_OK && st != MPROC_AUTH_UNASKED)
+    return lmp_notyet(L, w, st, MPROC_READ, "receiving from");
+  if (st == MPROC_OK && message.size <= b->size - offset) {
+    if (!placed && message.size > 0)
+      memcpy(b->data + offset, message.data, message.size);
+    if (!placed)
+      take(c);
+    lua_pushinteger(L, (lua_Integer)message.size);
+    return 1;
+  }
+  push_message(L, message);
+  if (st == MPROC_AUTH_UNASKED)
+    unasked(L);
+  else
+    lmp_pushmessageerror(L, "BufferTooShort",
+                         "the message is longer than the buffer has room");
+  if (!take_message(L, c, received, 2)) {
+    w->may_wait = false;
+    return recv_into_step(L, w);
+  }
+  return 2;
+}
+
+int lmp_connection_recv_bytes_into(lua_State *L) {
+  const lmp_Connection *c = lmp_checkreadable(L);
+  const lmp_Buffer *b = lmp_checkbuffer(L, 2);
+  lua_Integer first = luaL_optinteger(L, 3, 1);
+  lua_Integer size = (lua_Integer)b->size;
+  if (first < 0)
+    first += size + 1;
+  luaL_argcheck(L, first >= 1 && first <= size + 1, 3, "out of range");
+  lua_settop(L, 2);
+  lua_pushinteger(L, first);
+  return lmp_block(L, recv_into_step, lmp_deadlineof(c));
+}
+
+/* ---- values ---- */
+
+/* Stack: connection, nil. */
+static int recv_step(lua_State *L, lmp_Wait *w) {
+  int results = recv_bytes_step(L, w);
+  return results == 1 ? lmp_loadmessage(L) : results;
+}
+
+int lmp_connection_recv(lua_State *L) {
+  const lmp_Connection *c = lmp_checkreadable(L);
+  lua_settop(L, 1);
+  lua_pushnil(L);
+  return lmp_block(L, recv_step, lmp_deadlineof(c));
+}
+
+/*
+** core.receive(conn [, bytes]) -> value | nil, err | nil: as recv, or recv_bytes
+** where 'bytes' is true, but without waiting: nothing where not all is here.
+*/
+int lmp_connection_receive(lua_State *L) {
+  lmp_Step step = lua_toboolean(L, 2) ? recv_bytes_step : recv_step;
+  lmp_checkreadable(L);
+  lua_settop(L, 1);
+  lua_pushnil(L);
+  return lmp_try(L, step);
+}
+
+/* ---- poll ---- */
+
+/* Whether the wait that has just ended, or a look now, finds it readable. */
+static bool is_readable_now(lmp_Wait *w, const lmp_Connection *c) {
+  if (!w->polled) {
+    if (lmp_isbusy(c))
+      return false;
+    lmp_want(w, c, MPROC_READ);
+    if (mproc_os_poll(w->items, w->count, 0, NULL) != MPROC_OK)
+      return false;
+  }
+  return mproc_connection_is_touched(c->core, &w->one);
+}
+
+/* Stack: connection. */
+static int poll_step(lua_State *L, lmp_Wait *w) {
+  lmp_Connection *c = lmp_checkreadable(L);
+  mproc_status st;
+  if (!mproc_connection_is_open(c->core))
+    w->polled = false; /* what was waited for was the handshake's */
+  st = lmp_isbusy(c) ? MPROC_AGAIN : mproc_connection_ready(c->core, false);
+  if (st == MPROC_AGAIN && is_readable_now(w, c))
+    st = mproc_connection_ready(c->core, true);
+  w->polled = false;
+  lmp_releaseheld(L, 1, c);
+  if (mproc_connection_is_open(c->core))
+    mproc_connection_heard(c->core);
+  if (st == MPROC_AGAIN && !w->expired)
+    return lmp_await(L, w, c, MPROC_READ);
+  if (st == MPROC_NOMEM)
+    return lmp_pushfailure(L, st, NULL, NULL);
+  lua_pushboolean(L, st == MPROC_OK);
+  return 1;
+}
+
+int lmp_connection_poll(lua_State *L) {
+  mproc_time deadline = 0;
+  lmp_checkreadable(L);
+  if (lua_gettop(L) >= 2) /* an explicit nil waits for ever, as None does */
+    deadline = lmp_optdeadline(L, 2);
+  lua_settop(L, 1);
+  return lmp_block(L, poll_step, deadline);
+}

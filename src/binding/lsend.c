@@ -1,0 +1,132 @@
+/*
+** lsend.c: what sends over a connection.
+*/
+#include "binding/lmp.h"
+
+#include "binding/lbuffer.h"
+
+mproc_status lmp_flushheld(lua_State *L, lmp_Connection *c) {
+  mproc_status st = mproc_connection_flush(c->core);
+  lmp_releaseheld(L, 1, c);
+  return st;
+}
+
+void lmp_leaveheld(lua_State *L, const lmp_Connection *c) {
+  if (c->core != NULL && mproc_connection_holds(c->core))
+    lmp_cancelwaits(L, mproc_connection_handle(c->core));
+}
+
+void lmp_keepheld(lua_State *L, lmp_Connection *c, int idx) {
+  if (mproc_connection_holds(c->core)) {
+    lua_pushvalue(L, idx);
+    lua_setiuservalue(L, 1, LMP_HELD);
+    c->anchored = true;
+  }
+}
+
+/*
+** Stack: connection; the string, or true once it was accepted; its first and
+** last position. A message that was accepted is as good as sent: when time
+** runs out, the rest is held and later calls deliver it.
+*/
+static int send_bytes_step(lua_State *L, lmp_Wait *w) {
+  lmp_Connection *c = lmp_checkwritable(L);
+  mproc_status st = lmp_stepconnection(c);
+  bool corked = mproc_connection_is_corked(c->core);
+  if (st == MPROC_OK && !corked)
+    st = lmp_flushheld(L, c);
+  if (st == MPROC_OK && lua_type(L, 2) == LUA_TSTRING) {
+    mproc_view message;
+    lua_Integer first = lua_tointeger(L, 3);
+    message.data = (const uint8_t *)lua_tostring(L, 2) + (first - 1);
+    message.size = (size_t)(lua_tointeger(L, 4) - first + 1);
+    st = mproc_connection_send(c->core, message);
+    if (st == MPROC_OK) {
+      if (!corked || message.size > MPROC_COPY_MAX)
+        lmp_keepheld(L, c, 2);
+      lua_pushboolean(L, 1);
+      lua_replace(L, 2);
+      if (!corked && mproc_connection_holds(c->core))
+        st = MPROC_AGAIN;
+    }
+  }
+  if (st == MPROC_AGAIN && w->expired && lua_type(L, 2) == LUA_TBOOLEAN) {
+    lmp_leaveheld(L, c);
+    st = MPROC_OK;
+  }
+  if (st != MPROC_OK)
+    return lmp_notyet(L, w, st, MPROC_WRITE, "sending to");
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/*
+** [-0, +0, v] Checks the range in arguments 3 and 4 of 'size' bytes; leaves it
+** there as absolute positions: 1 <= first <= last + 1 <= size + 1.
+*/
+static void check_range(lua_State *L, size_t size) {
+  lua_Integer n = (lua_Integer)size;
+  lua_Integer first = luaL_optinteger(L, 3, 1);
+  lua_Integer last = luaL_optinteger(L, 4, -1);
+  if (first < 0)
+    first += n + 1;
+  if (last < 0)
+    last += n + 1;
+  luaL_argcheck(L, first >= 1 && first <= n + 1, 3, "out of range");
+  luaL_argcheck(L, last >= first - 1 && last <= n, 4, "out of range");
+  lua_settop(L, 2);
+  lua_pushinteger(L, first);
+  lua_pushinteger(L, last);
+}
+
+int lmp_connection_send_bytes(lua_State *L) {
+  const lmp_Connection *c = lmp_checkwritable(L);
+  size_t size;
+  const char *data = lmp_checkbytes(L, 2, &size);
+  check_range(L, size);
+  if (lua_type(L, 2) != LUA_TSTRING) {
+    /* a Buffer may change while the message is under way: send a copy */
+    lua_Integer first = lua_tointeger(L, 3);
+    lua_Integer count = lua_tointeger(L, 4) - first + 1;
+    lua_pushlstring(L, data + (first - 1), (size_t)count);
+    lua_replace(L, 2);
+    lua_settop(L, 2);
+    lua_pushinteger(L, 1);
+    lua_pushinteger(L, count);
+  }
+  return lmp_block(L, send_bytes_step, lmp_deadlineof(c));
+}
+
+int lmp_connection_send(lua_State *L) {
+  const lmp_Connection *c = lmp_checkwritable(L);
+  luaL_checkany(L, 2);
+  lua_settop(L, 2);
+  if (lmp_dumpmessage(L) == 2)
+    return 2;
+  lua_pushinteger(L, 1);
+  lua_pushinteger(L, (lua_Integer)lua_rawlen(L, 2));
+  return lmp_block(L, send_bytes_step, lmp_deadlineof(c));
+}
+
+/* Stack: connection. */
+static int flush_step(lua_State *L, lmp_Wait *w) {
+  lmp_Connection *c = lmp_checkconnection(L, 1);
+  mproc_status st = lmp_stepconnection(c);
+  if (st == MPROC_OK)
+    st = lmp_flushheld(L, c);
+  if (st == MPROC_AGAIN && w->expired)
+    lmp_leaveheld(L, c);
+  if (st != MPROC_OK)
+    return lmp_notyet(L, w, st, MPROC_WRITE, "sending to");
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+int lmp_connection_flush(lua_State *L) {
+  const lmp_Connection *c = lmp_checkconnection(L, 1);
+  mproc_time deadline =
+      lua_gettop(L) >= 2 ? lmp_optdeadline(L, 2) : lmp_deadlineof(c);
+  mproc_connection_cork(c->core, false);
+  lua_settop(L, 1);
+  return lmp_block(L, flush_step, deadline);
+}
