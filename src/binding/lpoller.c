@@ -79,6 +79,18 @@ static void push_ready(lua_State *L) {
   }
 }
 
+/* Nanoseconds between two looks, where no handle tells a loop of the program what
+   is buffered. */
+#define BLIND_PAUSE (MPROC_SECOND / 50)
+
+/* When to look again in any case. */
+static mproc_time wake_of(lua_State *L, const mproc_poller *core) {
+  mproc_time wake = mproc_poller_wake(core);
+  if (lmp_haswaiter(L) && mproc_poller_handle(core) == MPROC_NO_HANDLE)
+    wake = mproc_deadline_min(wake, mproc_os_now() + BLIND_PAUSE);
+  return wake;
+}
+
 /* [-0, +0 or +1, m] Fills 'w'; with more than one item, in a userdata. */
 static int again(lua_State *L, lmp_Wait *w) {
   mproc_poller *core = lmp_pollercore(L);
@@ -98,7 +110,7 @@ static int again(lua_State *L, lmp_Wait *w) {
     }
   }
   w->count = mproc_poller_want(core, w->items, n);
-  w->wake = mproc_poller_wake(core);
+  w->wake = wake_of(L, core);
   return LMP_AGAIN;
 }
 
