@@ -142,6 +142,7 @@ static lmp_Operation operation(lmp_Step step, mproc_time deadline) {
   memset(&op, 0, sizeof op);
   op.step = step;
   op.deadline = op.w.deadline = deadline;
+  op.w.expired = deadline <= 0;
   op.w.one.handle = MPROC_NO_HANDLE;
   op.w.wake = MPROC_NEVER;
   return op;
@@ -153,7 +154,7 @@ int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline) {
 }
 
 int lmp_try(lua_State *L, lmp_Step step) {
-  lmp_Operation op = operation(step, 0);
+  lmp_Operation op = operation(step, 1);
   int results;
   op.w.waited = true; /* in that loop */
   results = step(L, &op.w);

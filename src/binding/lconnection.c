@@ -96,6 +96,8 @@ lmp_Connection *lmp_checkwritable(lua_State *L) {
 mproc_time lmp_deadlineof(const lmp_Connection *c) {
   if (c->timeout == HUGE_VAL)
     return MPROC_NEVER;
+  if (!(c->timeout > 0))
+    return 0;
   return mproc_deadline_after(mproc_os_now(), c->timeout);
 }
 

@@ -21,6 +21,8 @@ double lmp_optseconds(lua_State *L, int idx) {
 
 mproc_time lmp_optdeadline(lua_State *L, int idx) {
   double seconds = lmp_optseconds(L, idx);
+  if (!(seconds > 0))
+    return 0; /* long ago: one look, and no other */
   return mproc_deadline_after(mproc_os_now(), seconds);
 }
 
