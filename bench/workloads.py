@@ -38,6 +38,12 @@ def watched(name, counts):
         [case("K = {:,}".format(k), 64, connections=k, x=k) for k in counts])
 
 
+def calls(name, counts):
+    return Workload(
+        name, "one ready of K watched, the call that finds it", "µs", "curve",
+        "look", [case("K = {:,}".format(k), 64, connections=k, x=k) for k in counts])
+
+
 def clients(name, counts):
     return Workload(
         name, "K clients at once of one server, a message", "µs", "curve", "w7",
@@ -61,6 +67,7 @@ def plain():
                  [case(FAMILIES[f], 64, f) for f in FAMILIES]),
         stream("w2", [64, 1 << 10, 1 << 16, 1 << 20]),
         watched("w3", [1, 100, 1000, 5000]),
+        calls("look", [1, 100, 1000, 5000]),
         Workload("w4", "objects, round trip", "µs", "bars", "w4", [
             case("4 scalars", "tuple4"), case("1,000 floats", "floats1000"),
             case("200 dicts", "dicts200")]),

@@ -201,6 +201,29 @@ function client.w3(_, _, count)
   return worker.time(worker.poke, connections, count, ask64)
 end
 
+-- The same without the round trip: the one in the middle stays ready.
+local function middle()
+  return connections[#connections // 2 + 1]
+end
+
+function server.look()
+  middle():send_bytes(message64)
+end
+
+function client.look(way, _, count)
+  local poller <close> = connection.Poller()
+  for _, conn in ipairs(connections) do poller:add(conn) end
+  local function find()
+    return check(way == "wait" and connection.wait(connections) or poller:wait())
+  end
+  for _ = 1, 3 do find() end -- what wait keeps, it keeps by then
+  local taken = worker.time(function()
+    for _ = 1, count do find() end
+  end)
+  check(middle():recv_bytes())
+  return taken
+end
+
 function server.w7(way, _, count)
   serve[way](worker.flood_count(connections, count))
 end
@@ -274,5 +297,5 @@ worker.run(_VERSION:gsub(" ", "-"), table.concat({
   spins and "w1:-,spinning" or "w1",
   "w2:recv_bytes,recv_bytes_into,messages"
     .. (has "send_many" and ",send_many" or "") .. (has "cork" and ",cork" or ""),
-  "w3:" .. waiting, "w4 w5 w6", "w7:" .. waiting, "codec:dumps,loads",
+  "w3:" .. waiting, "look:" .. waiting, "w4 w5 w6", "w7:" .. waiting, "codec:dumps,loads",
 }, " "), worker.commands(both, server, client))

@@ -105,6 +105,9 @@ class Server(Peer):
     def w3(self, way, size, count):
         self.serve(way, count + 1)
 
+    def look(self, way, size, count):
+        self.connections[len(self.connections) // 2].send_bytes(MESSAGE)
+
     def w7(self, way, size, count):
         n = len(self.connections)
         self.serve(way, (count // n + 1) * n + 1)
@@ -163,6 +166,21 @@ class Asker(Peer):
             ask(self.connections[at])
         return perf_counter() - start
 
+    def look(self, way, size, count):
+        middle = self.connections[len(self.connections) // 2]
+        with selectors.EpollSelector() as selector:
+            for conn in self.connections:
+                selector.register(conn, selectors.EVENT_READ)
+            find = selector.select if way == "EpollSelector" else (
+                lambda: wait(self.connections))
+            find()
+            start = perf_counter()
+            for _ in range(count):
+                find()
+            taken = perf_counter() - start
+        middle.recv_bytes()
+        return taken
+
     def w7(self, way, size, count):
         n = len(self.connections)
         turns = count // n + 1
@@ -201,7 +219,7 @@ class Asker(Peer):
 def main():
     peer = Server() if ROLE == "server" else Asker()
     print("ready %d.%d.%d" % sys.version_info[:3],
-          "w1 w2:recv_bytes,recv_bytes_into w3:wait,EpollSelector w4 w5 w6",
+          "w1 w2:recv_bytes,recv_bytes_into w3:wait,EpollSelector look:wait,EpollSelector w4 w5 w6",
           "w7:wait,EpollSelector codec:dumps,loads", flush=True)
     for line in sys.stdin:
         command, *words = line.split()
