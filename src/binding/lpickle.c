@@ -32,12 +32,17 @@ static void free_frames(Pickler *p) {
   p->capacity = 0;
 }
 
-static int pickler_gc(lua_State *L) {
-  Pickler *p = (Pickler *)luaL_checkudata(L, 1, PICKLER);
+static void free_memory(Pickler *p) {
   free_frames(p);
   mproc_memo_free(&p->memo, p->writer.allocator);
   mproc_memo_free(&p->strings, p->writer.allocator);
   mproc_writer_free(&p->writer, 0);
+}
+
+static int pickler_gc(lua_State *L) {
+  Pickler *p = (Pickler *)luaL_checkudata(L, 1, PICKLER);
+  free_memory(p);
+  p->last = true; /* other finalizers may still use it */
   return 0;
 }
 
@@ -60,8 +65,7 @@ static Pickler *new_pickler(lua_State *L) {
 
 /*
 ** [-0, +1, m] Pushes the pickler, or a new one while another call uses it: from
-** a __reduce, say. A call that ends in an error leaves its own to the
-** collector.
+** a __reduce, say. A call that raises an error leaves its own to the collector.
 */
 static Pickler *borrow(lua_State *L) {
   Pickler *p;
@@ -97,6 +101,8 @@ static void give_back(Pickler *p) {
   if (p->capacity > KEEP / sizeof *p->frames)
     free_frames(p);
   p->busy = false;
+  if (p->last) /* nobody will finalize it again */
+    free_memory(p);
 }
 
 /* [-0, +0, v] Raises. */
@@ -393,8 +399,11 @@ int lmp_dumps(lua_State *L) {
     forget(&r);
     fine = write_value(&r, protocol);
   }
-  if (!fine)
-    return lmp_pickle_refusal(&r);
+  if (!fine) {
+    int results = lmp_pickle_refusal(&r);
+    give_back(r.p);
+    return results;
+  }
   if (mproc_writer_end(r.w, &pickle) != MPROC_OK)
     return no_memory(&r);
   lua_pushlstring(L, (const char *)pickle.data, pickle.size);

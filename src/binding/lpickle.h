@@ -85,7 +85,8 @@ typedef struct Pickler {
   bool knows;                              /* whether there are any */
   Frame *frames;
   size_t capacity;
-  bool busy; /* some call uses it, or has ended in an error */
+  bool busy; /* some call uses it, or has raised an error */
+  bool last; /* finalized: the state is about to close */
 } Pickler;
 
 /* One call. */

@@ -14,12 +14,17 @@
 
 /* ---- the owner ---- */
 
-static int unpickler_gc(lua_State *L) {
-  Unpickler *u = (Unpickler *)luaL_checkudata(L, 1, UNPICKLER);
+static void free_memory(Unpickler *u) {
   mproc_free(u->tree.allocator, u->frames, u->capacity * sizeof *u->frames);
   u->frames = NULL;
   u->capacity = 0;
   mproc_tree_free(&u->tree);
+}
+
+static int unpickler_gc(lua_State *L) {
+  Unpickler *u = (Unpickler *)luaL_checkudata(L, 1, UNPICKLER);
+  free_memory(u);
+  u->last = true; /* other finalizers may still use it */
   return 0;
 }
 
@@ -44,7 +49,7 @@ static Unpickler *new_unpickler(lua_State *L) {
 
 /*
 ** [-0, +1, m] Pushes the unpickler, or a new one while another call uses it:
-** from a constructor, say. A call that ends in an error leaves its own to the
+** from a constructor, say. A call that raises an error leaves its own to the
 ** collector.
 */
 static Unpickler *borrow(lua_State *L) {
@@ -60,13 +65,17 @@ static Unpickler *borrow(lua_State *L) {
 }
 
 static void give_back(Unpickler *u) {
+  u->busy = false;
+  if (u->last) { /* nobody will finalize it again */
+    free_memory(u);
+    return;
+  }
   mproc_tree_clear(&u->tree, KEEP);
   if (u->capacity > KEEP / sizeof *u->frames) {
     mproc_free(u->tree.allocator, u->frames, u->capacity * sizeof *u->frames);
     u->frames = NULL;
     u->capacity = 0;
   }
-  u->busy = false;
 }
 
 bool lmp_unpickle_refuse(Run *r, const char *problem) {
@@ -143,7 +152,9 @@ static void read_options(Run *r, mproc_tree_limits *limits) {
   lua_pop(L, 1);
 }
 
-static int push_refusal(lua_State *L, const char *problem, size_t offset) {
+static int refuse(lua_State *L, Unpickler *u, const char *problem,
+                  size_t offset) {
+  give_back(u);
   if (offset == SIZE_MAX)
     lua_pushstring(L, problem);
   else
@@ -164,11 +175,11 @@ int lmp_loads(lua_State *L) {
   if (st == MPROC_NOMEM)
     return luaL_error(L, "not enough memory");
   if (st != MPROC_OK)
-    return push_refusal(L, r.u->tree.problem, r.u->tree.offset);
+    return refuse(L, r.u, r.u->tree.problem, r.u->tree.offset);
   r.old_names = r.u->tree.protocol < 3;
   make_room(&r);
   if (!lmp_unpickle_walk(&r))
-    return push_refusal(L, r.problem, SIZE_MAX);
+    return refuse(L, r.u, r.problem, SIZE_MAX);
   give_back(r.u);
   return 1;
 }

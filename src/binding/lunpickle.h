@@ -46,7 +46,8 @@ typedef struct Unpickler {
   mproc_tree tree;
   Frame *frames;
   size_t capacity;
-  bool busy; /* some call uses it, or has ended in an error */
+  bool busy; /* some call uses it, or has raised an error */
+  bool last; /* finalized: the state is about to close */
 } Unpickler;
 
 /* One call. */
