@@ -1,16 +1,10 @@
 --- Iterators over messages, peers and ready objects.
 
 local core = require "multiprocessing.core"
-
+local accepting = require "multiprocessing.accepting"
 local Turns = require "multiprocessing.turns"
 
 local iterators = {}
-
--- Seconds to pause where the system has no room for another peer: it will not
--- have some at once.
-local PAUSE = 0.05
-local BROKEN = {EBADF = true, EINVAL = true, ENOTSOCK = true, EOPNOTSUPP = true}
-local NO_ROOM = {EMFILE = true, ENFILE = true, ENOBUFS = true, ENOMEM = true}
 
 --- Throws misuse of argument `n`, unless `value` has that type.
 local function check(n, name, value, expected)
@@ -20,20 +14,12 @@ local function check(n, name, value, expected)
   end
 end
 
-local receivers = {
-  bytes = function(conn) return conn:recv_bytes() end,
-  objects = function(conn) return conn:recv() end,
-}
-
 --- conn:messages([mode]): the messages that come, until end of file. Any other
 -- failure is thrown, as by io.lines.
 ---@param mode "objects" | "bytes" | nil
 function iterators.conversation(conn, mode)
-  local receive = receivers[mode or "objects"]
-  if not receive then
-    error(("bad argument #1 to 'messages' (unknown mode '%s')"):format(
-      tostring(mode)), 2)
-  end
+  local bytes = Turns.is_bytes(mode or nil, "argument #1 to 'messages'", 2)
+  local receive = bytes and conn.recv_bytes or conn.recv
   return function()
     local message, err = receive(conn)
     if message == nil and err.name ~= "EOFError" then error(err, 0) end
@@ -52,12 +38,9 @@ function iterators.arrivals(listener, on_error)
     while not listener.closed do
       local conn, err = listener:accept()
       if conn then return conn end
-      if BROKEN[err.code] then error(err, 0) end
+      accepting.check(err)
       if on_error then on_error(err) end
-      if NO_ROOM[err.code] then
-        collectgarbage() -- closes the connections that were dropped
-        core.wait({}, PAUSE)
-      end
+      if accepting.lacks_room(err) then core.wait({}, accepting.PAUSE) end
     end
   end
 end

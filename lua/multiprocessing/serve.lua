@@ -1,13 +1,12 @@
 --- connection.serve: the loop of a server with many peers.
 
 local core = require "multiprocessing.core"
+local accepting = require "multiprocessing.accepting"
 local Turns = require "multiprocessing.turns"
 
--- Where the system has no room for a new peer: seconds after which to try again,
--- and how often others are served before that.
-local PAUSE, PAUSE_TURNS = 0.05, 100
-local NO_ROOM = {EMFILE = true, ENFILE = true, ENOBUFS = true, ENOMEM = true}
-local BROKEN = {EBADF = true, EINVAL = true, ENOTSOCK = true, EOPNOTSUPP = true}
+-- Where the system has no room for a new peer: how often others are served before
+-- the next try.
+local PAUSE_TURNS = 100
 
 -- Seconds that a send may wait for a peer which does not read, where nobody says.
 local TIMEOUT = 1
@@ -75,11 +74,8 @@ function Server:welcome()
     drop(conn)
   end
   if not err then return end
-  if BROKEN[err.code] then error(err, 0) end
-  if NO_ROOM[err.code] then
-    collectgarbage() -- closes the connections that were dropped
-    self.paused = PAUSE_TURNS
-  end
+  accepting.check(err)
+  if accepting.lacks_room(err) then self.paused = PAUSE_TURNS end
   return "error", nil, err
 end
 
@@ -108,7 +104,7 @@ function Server:wait()
   local paused = self.paused > 0 and not self.listener.closed
   self:listen(not paused and self:count() < self.max_connections)
   if #self.poller == 0 and not paused then return false end
-  local object, err = self.turns:advance(paused and PAUSE or nil)
+  local object, err = self.turns:advance(paused and accepting.PAUSE or nil)
   if err then error(err, 0) end
   self.paused = object == nil and 0 or self.paused - 1
   if rawequal(object, self.listener) then
