@@ -9,17 +9,8 @@ local SHORT = helpers.short
 local INET = {"127.0.0.1", 0}
 local KEY = "secret password"
 
-local function assert_fails(name, value, err)
-  assert.is_nil(value)
-  assert.equal(name, err.name, tostring(err))
-  return err
-end
-
-local function assert_misuse(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.matches(pattern, tostring(message))
-end
+local assert_fails = helpers.assert_fails
+local assert_misuse = helpers.assert_misuse
 
 local function elapsed(f, ...)
   local start = sys.monotonic()

@@ -12,11 +12,7 @@ local has_socket, socket = pcall(require, "socket")
 
 local stock_assert = load("return assert")() -- not busted's
 
-local function assert_fails(name, value, err)
-  assert.is_nil(value)
-  assert.equal(name, err.name, tostring(err))
-  return err
-end
+local assert_fails = helpers.assert_fails
 
 --- `f` throws, and what it throws has each of `...` in it, as plain text.
 local function assert_misuse(f, ...)

@@ -15,17 +15,9 @@ for _, family in ipairs(connection.families) do
   if family ~= "AF_PIPE" then families[#families + 1] = family end
 end
 
-local function elapsed(f, ...)
-  local start = sys.monotonic()
-  local result = f(...)
-  return result, sys.monotonic() - start
-end
+local elapsed = helpers.elapsed
 
-local function assert_fails(name, value, err)
-  assert.is_nil(value)
-  assert.equal(name, err.name, tostring(err))
-  return err
-end
+local assert_fails = helpers.assert_fails
 
 --- Runs `f(theirs)` in another process, which alone then has that end.
 local function process_with(ours, theirs, f)

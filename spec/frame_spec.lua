@@ -8,11 +8,7 @@ local sys = require "sys"
 local LIMIT = helpers.timeout
 local MIB = 1 << 20
 
-local function assert_fails(name, value, err)
-  assert.is_nil(value)
-  assert.equal(name, err.name, tostring(err))
-  return err
-end
+local assert_fails = helpers.assert_fails
 
 local function assert_late(...)
   return assert_fails("TimeoutError", ...)

@@ -11,11 +11,7 @@ local hex = python_peer.hex
 local LIMIT = helpers.timeout
 local LARGE = ("large message "):rep(30000) -- more than a socket's buffer
 
-local function assert_fails(name, value, err)
-  assert.is_nil(value)
-  assert.equal(name, err.name, tostring(err))
-  return err
-end
+local assert_fails = helpers.assert_fails
 
 -- A pipe's two ends as raw peers, one to read from and one to write to, and what
 -- closes both.

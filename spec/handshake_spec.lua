@@ -11,17 +11,8 @@ local KEY = "secret password"
 local INET = {"127.0.0.1", 0}
 local LONG_NONCE = ("n"):rep(40)
 
-local function assert_fails(name, value, err)
-  assert.is_nil(value)
-  assert.equal(name, err.name, tostring(err))
-  return err
-end
-
-local function assert_misuse(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.matches(pattern, tostring(message))
-end
+local assert_fails = helpers.assert_fails
+local assert_misuse = helpers.assert_misuse
 
 local function listen(options, address)
   options = options or {}

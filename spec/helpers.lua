@@ -1,6 +1,7 @@
 -- What specs share: pairs and raw peers, children that cannot hang the suite,
 -- the Pythons of this machine, temporary directories.
 
+local luassert = require "luassert"
 local connection = require "multiprocessing.connection"
 local sys = require "sys"
 
@@ -39,6 +40,29 @@ end
 --- The bytes of one message on the wire.
 function helpers.frame(payload)
   return string.pack(">s4", payload)
+end
+
+-- What specs say again and again
+
+--- `value, err` are nil and an error object of that name, which it returns.
+function helpers.assert_fails(name, value, err)
+  luassert.is_nil(value)
+  luassert.equal(name, err.name, tostring(err))
+  return err
+end
+
+--- `f(...)` throws, and says what matches `pattern`.
+function helpers.assert_misuse(pattern, f, ...)
+  local ok, message = pcall(f, ...)
+  luassert.is_false(ok)
+  luassert.matches(pattern, tostring(message))
+end
+
+--- What `f(...)` returns first, and the seconds that it took.
+function helpers.elapsed(f, ...)
+  local start = sys.monotonic()
+  local result = f(...)
+  return result, sys.monotonic() - start
 end
 
 -- Raw peers: bytes instead of messages
@@ -126,6 +150,17 @@ function helpers.raw_client(listener)
     return helpers.raw(assert(sys.unix_connect(address)))
   end
   return helpers.raw(assert(sys.inet_connect(address[1], address[2])))
+end
+
+--- A connection that may read ahead, the raw peer at its other end, and what closes
+--- both.
+---@param options table? of the listener that has accepted it
+function helpers.ahead_peer(options)
+  local listener <close> = assert(connection.Listener(nil, options))
+  local raw = helpers.raw_client(listener)
+  local conn = assert(listener:accept(helpers.timeout))
+  conn:settimeout(helpers.timeout)
+  return conn, raw, helpers.closing(conn, raw)
 end
 
 local RawListener = setmetatable({__name = "raw listener"}, {__index = Raw})

@@ -8,11 +8,7 @@ local LIMIT = helpers.timeout
 local SHORT = helpers.short
 local INET = {"127.0.0.1", 0}
 
-local function assert_misuse(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.matches(pattern, tostring(message))
-end
+local assert_misuse = helpers.assert_misuse
 
 local function collect(conn, mode)
   local messages = {}

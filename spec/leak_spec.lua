@@ -31,10 +31,7 @@ local function keeps_descriptors(f, rounds, finish)
   assert.equal(before, helpers.nfds())
 end
 
-local function fails(name, value, err)
-  assert.is_nil(value)
-  assert.equal(name, err.name, tostring(err))
-end
+local fails = helpers.assert_fails
 
 -- A listener, a client and what the listener accepted.
 local function meet(options)

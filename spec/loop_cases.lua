@@ -10,10 +10,7 @@ local LIMIT = helpers.timeout
 local KEY = "secret password"
 local LARGE = ("x"):rep(helpers.slow and 1 << 20 or 1 << 22)
 
-local function fails(name, value, err)
-  assert.is_nil(value)
-  assert.equal(name, err.name, tostring(err))
-end
+local fails = helpers.assert_fails
 
 -- How many conversations there is room for: two descriptors for each.
 local function room_for(wanted)

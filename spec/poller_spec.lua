@@ -16,17 +16,8 @@ do
   has_descriptor = poller:fileno() ~= nil -- not where it was built with poll(2)
 end
 
-local function assert_misuse(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.matches(pattern, tostring(message))
-end
-
-local function elapsed(f, ...)
-  local start = sys.monotonic()
-  local result = f(...)
-  return result, sys.monotonic() - start
-end
+local assert_misuse = helpers.assert_misuse
+local elapsed = helpers.elapsed
 
 --- A Poller with these in it.
 local function poller_of(...)
@@ -42,15 +33,6 @@ local function assert_ready(expected, poller, timeout)
   for _, object in ipairs(ready) do found[object] = true end
   for _, object in ipairs(expected) do assert.is_true(found[object], tostring(object)) end
   assert.equal(#expected, #ready)
-end
-
---- A connection that may read ahead, and the raw peer at its other end.
-local function ahead_peer(options)
-  local listener <close> = assert(connection.Listener(nil, options))
-  local raw = helpers.raw_client(listener)
-  local conn = assert(listener:accept(LIMIT))
-  conn:settimeout(LIMIT)
-  return conn, raw, helpers.closing(conn, raw)
 end
 
 --- Closes descriptor `fd` and opens another of the same number, one end of a
@@ -128,7 +110,7 @@ describe("Poller:wait", function()
   end)
 
   it("finds each of many messages that were read ahead at once", function()
-    local conn, raw, _ <close> = ahead_peer()
+    local conn, raw, _ <close> = helpers.ahead_peer()
     local a, b, _ <close> = helpers.pair()
     local poller <close> = poller_of(conn, b)
     raw:write(helpers.frame("1") .. helpers.frame("2") .. helpers.frame("3"))
@@ -143,7 +125,7 @@ describe("Poller:wait", function()
   end)
 
   it("finds what another wait has read ahead", function()
-    local conn, raw, _ <close> = ahead_peer()
+    local conn, raw, _ <close> = helpers.ahead_peer()
     local poller <close> = poller_of(conn)
     local other <close> = poller_of(conn)
     assert_ready({}, poller, 0)
@@ -159,7 +141,7 @@ describe("Poller:wait", function()
   end)
 
   it("is not woken by half a message for nothing, and sees the rest", function()
-    local conn, raw, _ <close> = ahead_peer()
+    local conn, raw, _ <close> = helpers.ahead_peer()
     local poller <close> = poller_of(conn)
     raw:write("\0\0\0\4ab")
     local cpu = os.clock()
@@ -366,7 +348,7 @@ describe("Poller:wait", function()
   end)
 
   it("lets a chatty peer not hide another", function()
-    local conn, raw, _ <close> = ahead_peer()
+    local conn, raw, _ <close> = helpers.ahead_peer()
     local a, b, _ <close> = helpers.pair()
     local poller <close> = poller_of(conn, b)
     raw:write(helpers.frame("x"):rep(100))
@@ -399,7 +381,7 @@ describe("Poller:add and Poller:remove", function()
   end)
 
   it("take an object out that is ready, buffered or not", function()
-    local conn, raw, _ <close> = ahead_peer()
+    local conn, raw, _ <close> = helpers.ahead_peer()
     local poller <close> = poller_of(conn)
     raw:write(helpers.frame("1") .. helpers.frame("2"))
     assert_ready({conn}, poller, LIMIT)
@@ -494,7 +476,7 @@ describe("An object in a Poller", function()
   end)
 
   it("drops out when it is closed while it is ready", function()
-    local conn, raw, _ <close> = ahead_peer()
+    local conn, raw, _ <close> = helpers.ahead_peer()
     local poller <close> = poller_of(conn)
     raw:write(helpers.frame("1") .. helpers.frame("2"))
     assert_ready({conn}, poller, LIMIT)
@@ -825,7 +807,7 @@ end)
 
 describe("A Poller in a Poller", function()
   it("is ready when something in it is", function()
-    local conn, raw, _ <close> = ahead_peer()
+    local conn, raw, _ <close> = helpers.ahead_peer()
     local inner <close> = poller_of(conn)
     local middle <close> = poller_of(inner)
     local outer <close> = poller_of(middle)
@@ -843,7 +825,7 @@ describe("A Poller in a Poller", function()
   end)
 
   it("is not ready with half a message", function()
-    local conn, raw, _ <close> = ahead_peer()
+    local conn, raw, _ <close> = helpers.ahead_peer()
     local inner <close> = poller_of(conn)
     local outer <close> = poller_of(inner)
     raw:write("\0\0\0\2a")
@@ -911,7 +893,7 @@ describe("For other loops, a Poller", function()
   end)
 
   it("is readable for what is buffered, too", function()
-    local conn, raw, _ <close> = ahead_peer()
+    local conn, raw, _ <close> = helpers.ahead_peer()
     local poller <close> = poller_of(conn)
     local fd = poller:fileno()
     raw:write(helpers.frame("1") .. helpers.frame("2"))
@@ -941,7 +923,7 @@ describe("For other loops, a Poller", function()
   end)
 
   it("says how long they may wait", function()
-    local conn, raw, _ <close> = ahead_peer()
+    local conn, raw, _ <close> = helpers.ahead_peer()
     local poller <close> = poller_of(conn)
     assert.is_nil(poller:timeout())
     raw:write(helpers.frame("1") .. helpers.frame("2"))
@@ -962,7 +944,7 @@ describe("For other loops, a Poller", function()
   local has_cqueues, cqueues = pcall(require, "cqueues")
   if has_cqueues then
     it("can be polled by cqueues", function()
-      local conn, raw, _ <close> = ahead_peer()
+      local conn, raw, _ <close> = helpers.ahead_peer()
       local poller <close> = poller_of(conn)
       local loop, got = cqueues.new(), {}
       loop:wrap(function()
@@ -1005,7 +987,7 @@ describe("For other loops, a Poller", function()
   local has_luv, uv = pcall(require, "luv")
   if has_luv then
     it("can be polled by luv, and hold its handles", function()
-      local conn, raw, _ <close> = ahead_peer()
+      local conn, raw, _ <close> = helpers.ahead_peer()
       local fd, own = assert(sys.socketpair())
       local peer <close> = helpers.raw(fd)
       local pipe = uv.new_pipe(false)

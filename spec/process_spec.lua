@@ -17,11 +17,7 @@ local function collect()
   for _ = 1, 3 do collectgarbage() end
 end
 
-local function fails(name, value, err)
-  assert.is_nil(value)
-  assert.equal(name, err.name, tostring(err))
-  return err
-end
+local fails = helpers.assert_fails
 
 -- A program that lasts until the writer is closed, whatever its connection does.
 local function stubborn()

@@ -87,11 +87,7 @@ local function exchange(peer, conn)
   peer:expect("ok")
 end
 
-local function assert_fails(name, value, err)
-  assert.is_nil(value)
-  assert.equal(name, err.name, tostring(err))
-  return err
-end
+local assert_fails = helpers.assert_fails
 
 local took_part = {listener = {}, client = {}}
 

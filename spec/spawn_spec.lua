@@ -16,11 +16,7 @@ local function spawn(...)
   return process
 end
 
-local function fails(name, value, err)
-  assert.is_nil(value)
-  assert.equal(name, err.name, tostring(err))
-  return err
-end
+local fails = helpers.assert_fails
 
 local function write_file(path, text, mode)
   local file <close> = assert(io.open(path, "w"))

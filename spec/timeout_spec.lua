@@ -13,11 +13,7 @@ local ENOUGH = helpers.timeout / 10 -- where waiting in vain is a failure
 local BIG_SIZE = helpers.slow and 1 << 21 or 1 << 24
 local BIG = ("0123456789abcde"):rep(BIG_SIZE // 15 + 1):sub(1, BIG_SIZE)
 
-local function assert_fails(name, value, err)
-  assert.is_nil(value)
-  assert.equal(name, err.name, tostring(err))
-  return err
-end
+local assert_fails = helpers.assert_fails
 
 local GONE = {BrokenPipeError = true, ConnectionResetError = true}
 

@@ -35,26 +35,8 @@ local function waiter_by_poller()
   end, poller
 end
 
-local function assert_misuse(pattern, f, ...)
-  local ok, message = pcall(f, ...)
-  assert.is_false(ok)
-  assert.matches(pattern, tostring(message))
-end
-
-local function elapsed(f, ...)
-  local start = sys.monotonic()
-  local result = f(...)
-  return result, sys.monotonic() - start
-end
-
---- A connection that may read ahead, and the raw peer at its other end.
-local function ahead_peer(options)
-  local listener <close> = assert(connection.Listener(nil, options))
-  local raw = helpers.raw_client(listener)
-  local conn = assert(listener:accept(LIMIT))
-  conn:settimeout(LIMIT)
-  return conn, raw, helpers.closing(conn, raw)
-end
+local assert_misuse = helpers.assert_misuse
+local elapsed = helpers.elapsed
 
 --- An object of another library, as far as wait knows.
 local function foreign(methods)
@@ -226,14 +208,14 @@ end)
 local function describe_objects(way, wait) -- luacheck: ignore 431
   describe(way .. ": connections", function()
     it("are ready with a whole message, where they may read ahead", function()
-      local conn, raw, _ <close> = ahead_peer()
+      local conn, raw, _ <close> = helpers.ahead_peer()
       raw:write_frame("message")
       assert.same({conn}, wait({conn}, LIMIT))
       assert.equal("message", conn:recv_bytes())
     end)
 
     it("are not ready with a part of a message, where they may read ahead", function()
-      local conn, raw, _ <close> = ahead_peer()
+      local conn, raw, _ <close> = helpers.ahead_peer()
       local bytes = helpers.frame("message")
       for i = 1, #bytes - 1 do
         raw:write(bytes:sub(i, i))
@@ -246,7 +228,7 @@ local function describe_objects(way, wait) -- luacheck: ignore 431
     end)
 
     it("become ready while it waits, when the rest of the message comes", function()
-      local conn, raw, _ <close> = ahead_peer()
+      local conn, raw, _ <close> = helpers.ahead_peer()
       raw:write("\0\0\0\9half")
       assert.same({}, wait({conn}, 0))
       local child <close> = helpers.fork(function()
@@ -258,7 +240,7 @@ local function describe_objects(way, wait) -- luacheck: ignore 431
     end)
 
     it("do not keep it from waiting with half messages: it does not spin", function()
-      local conn, raw, _ <close> = ahead_peer()
+      local conn, raw, _ <close> = helpers.ahead_peer()
       raw:write("\0\0\0\9half")
       local cpu = os.clock()
       assert.same({}, wait({conn}, 3 * SHORT))
@@ -266,7 +248,7 @@ local function describe_objects(way, wait) -- luacheck: ignore 431
     end)
 
     it("are ready with a message far larger than a socket's buffer, once it is whole", function()
-      local conn, raw, _ <close> = ahead_peer()
+      local conn, raw, _ <close> = helpers.ahead_peer()
       local size = helpers.slow and 1 << 20 or 1 << 23
       local child <close> = helpers.fork(function()
         raw:write(helpers.frame(("x"):rep(size)))
@@ -279,7 +261,7 @@ local function describe_objects(way, wait) -- luacheck: ignore 431
     end)
 
     it("are ready for each message that was read ahead", function()
-      local conn, raw, _ <close> = ahead_peer()
+      local conn, raw, _ <close> = helpers.ahead_peer()
       raw:write(helpers.frame("one") .. helpers.frame("") .. helpers.frame("three") .. "\0\0")
       for _, message in ipairs {"one", "", "three"} do
         assert.same({conn}, wait({conn}, LIMIT))
@@ -289,7 +271,7 @@ local function describe_objects(way, wait) -- luacheck: ignore 431
     end)
 
     it("that hold buffered messages do not hide others that are ready", function()
-      local conn, raw, _ <close> = ahead_peer()
+      local conn, raw, _ <close> = helpers.ahead_peer()
       local a, b, _ <close> = helpers.pair()
       raw:write(helpers.frame("one") .. helpers.frame("two"))
       assert.equal("one", conn:recv_bytes())
@@ -307,7 +289,7 @@ local function describe_objects(way, wait) -- luacheck: ignore 431
           assert.equal("EOFError", select(2, peer.conn:recv_bytes()).name)
         end
       end
-      local conn, raw, _ <close> = ahead_peer()
+      local conn, raw, _ <close> = helpers.ahead_peer()
       raw:close()
       for _ = 1, 2 do
         assert.same({conn}, wait({conn}, LIMIT))
@@ -316,7 +298,7 @@ local function describe_objects(way, wait) -- luacheck: ignore 431
     end)
 
     it("are ready at the end of file inside a message", function()
-      local conn, raw, _ <close> = ahead_peer()
+      local conn, raw, _ <close> = helpers.ahead_peer()
       raw:write("\0\0\0\9half")
       raw:close()
       assert.same({conn}, wait({conn}, LIMIT))
@@ -325,7 +307,7 @@ local function describe_objects(way, wait) -- luacheck: ignore 431
 
     it("are ready with a length that is bad, and stay so", function()
       for _, header in ipairs {"\xff\xff\xff\xfe", "\0\0\0\11"} do
-        local conn, raw, _ <close> = ahead_peer({max_message = 10})
+        local conn, raw, _ <close> = helpers.ahead_peer({max_message = 10})
         raw:write(header)
         for _ = 1, 2 do
           assert.same({conn}, wait({conn}, LIMIT))

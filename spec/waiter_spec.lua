@@ -94,17 +94,8 @@ local function spawn_and_run(...)
   return loop
 end
 
-local function fails(name, value, err)
-  assert.is_nil(value)
-  assert.equal(name, err.name, tostring(err))
-  return err
-end
-
-local function misused(message, f, ...)
-  local ok, err = pcall(f, ...)
-  assert.is_false(ok)
-  assert.matches(message, err)
-end
+local fails = helpers.assert_fails
+local misused = helpers.assert_misuse
 
 after_each(function()
   connection.set_waiter(nil)
