@@ -157,6 +157,14 @@ local function is_refusal(err)
   return false
 end
 
+-- Where bytes are strings, a dict may have keys like b"a" and "a" only within an
+-- instance, whose parts keep them apart. What is in one and elsewhere, too, is what
+-- it is where it comes first, and a dict's order may change that.
+local function is_two_in_one(err, options)
+  return options.bytes ~= "wrap" and
+         tostring(err):find("bytes and text with the same content", 1, true)
+end
+
 local function again(value, protocol, options)
   local dumped, err = pickle.dumps(value, {protocol = protocol})
   if not dumped then
@@ -166,6 +174,7 @@ local function again(value, protocol, options)
   local loaded
   loaded, err = pickle.loads(dumped, options)
   if loaded == nil then
+    if is_two_in_one(err, options) then return nil end
     error(("%s of what was written: %q"):format(err, dumped))
   end
   return loaded

@@ -255,7 +255,8 @@ static bool save_field(Run *r, const char *name) {
   return lmp_pickle_save(r);
 }
 
-/* The opcode that makes the object of what has been written. */
+/* The opcode that makes the object of what has been written, if it is still to
+   be made. */
 static void construct(Run *r) {
   lua_State *L = r->L;
   Frame *f = lmp_pickle_frame(r);
@@ -272,9 +273,10 @@ static void construct(Run *r) {
     mproc_writer_op(r->w, MPROC_OP_REDUCE);
   }
   if (lmp_pickle_is_memoized(place)) {
-    /* its arguments had it, by way of a list: that one is it */
+    /* its arguments had it, by way of a list: that one is it, and whole */
     mproc_writer_op(r->w, MPROC_OP_POP);
     mproc_writer_get(r->w, *place);
+    f->stage = DONE;
   } else {
     lmp_pickle_memoize(r, place);
   }
