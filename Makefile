@@ -252,17 +252,22 @@ FUZZ_FLAGS = -fsanitize=fuzzer-no-link,address,undefined \
              -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 # Each target by itself: `make -j2 fuzz` runs two of them side by side. What
-# they find is added to the corpus, and a crash is left in $(FUZZ_BUILD).
+# they find is added to the corpus. What a target prints is in its log; one that
+# fails shows that, and what it failed for, in base64.
 fuzz: $(FUZZ:%=fuzz-%)
 $(FUZZ:%=fuzz-%): fuzz-%: fuzz-targets
 	@echo "$@: $(FUZZ_SECONDS) s"
 	@mkdir -p $(FUZZ_CORPUS)/$*
-	@cd $(FUZZ_BUILD) && \
+	@cd $(FUZZ_BUILD) && rm -f $*-found-* && \
 	LUA_PATH="$(CURDIR)/lua/?.lua;$(CURDIR)/spec/fuzz/?.lua;;" \
 	ASAN_OPTIONS=detect_leaks=0 \
 	./spec/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -seed=$(FUZZ_SEED) -timeout=20 -rss_limit_mb=3000 \
-	  -max_len=4096 -verbosity=0 -print_final_stats=1 -artifact_prefix=$*- \
-	  $(abspath $(FUZZ_CORPUS))/$* $(abspath $(FUZZ_CORPUS))/pickles
+	  -max_len=4096 -verbosity=0 -print_final_stats=1 -artifact_prefix=$*-found- \
+	  $(abspath $(FUZZ_CORPUS))/$* $(abspath $(FUZZ_CORPUS))/pickles >$*.log 2>&1 || { \
+	  grep -av '# Uses:' $*.log; \
+	  for found in $*-found-*; do echo $$found; base64 $$found; done; \
+	  exit 1; }
+	@grep -a number_of_executed_units $(FUZZ_BUILD)/$*.log
 
 fuzz-targets:
 	@$(MAKE) --no-print-directory CC=clang BUILD=$(FUZZ_BUILD) OPTIMIZE=-O1 \
