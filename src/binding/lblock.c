@@ -10,21 +10,13 @@
 
 #include <string.h>
 
-static lua_State *main_thread(lua_State *L) {
-  lua_State *main;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
-  main = lua_tothread(L, -1);
-  lua_pop(L, 1);
-  return main;
-}
-
 static int nothing(lua_State *L) {
   (void)L;
   return 0;
 }
 
 /*
-** [-0, +0, e] Lets a pending hook run. Ctrl-C in the stock interpreter sets a
+** [-0, +0, e] Lets a pending hook run, if there is one. Ctrl-C in the stock interpreter sets a
 ** hook on the main thread (lua.c, laction), which raises "interrupted!" at the
 ** next call there: so make one. In a coroutine that hook would not run before
 ** we are back in the main thread: one that has appeared since the operation
@@ -32,6 +24,8 @@ static int nothing(lua_State *L) {
 */
 static void checkpoint(lua_State *L, lua_State *main, lua_Hook before) {
   lua_Hook now = lua_gethook(main);
+  if (now == NULL && lua_gethook(L) == NULL)
+    return;
   if (main != L && now != before && now != NULL) {
     int mask = lua_gethookmask(main);
     int count = lua_gethookcount(main);
@@ -59,20 +53,14 @@ static mproc_status wait_once(lmp_Wait *w, mproc_time deadline) {
 }
 
 /*
-** Whether a step may wait in the system by itself: not while a loop of the
-** program is to do all waiting.
-*/
-static bool may_wait(lua_State *L) {
-  return !lmp_haswaiter(L);
-}
-
-/*
 ** Whether to try at once again, as a step that gave AGAIN has said: until that
 ** time is over.
 */
-static bool spins(lmp_Wait *w, mproc_time now) {
+static bool spins(lmp_Wait *w) {
+  mproc_time now;
   if (w->spun || w->spin <= 0)
     return false;
+  now = mproc_os_now();
   if (w->spin_end == 0)
     w->spin_end = mproc_deadline_after(now, w->spin);
   w->spun = now >= w->spin_end;
@@ -90,10 +78,10 @@ static bool ask(lua_State *L, lmp_Operation *op) {
 
 /* [-0, +n, e] Goes on; 'block': with a wait for what the last step said. */
 static int run(lua_State *L, lmp_Operation *op, bool block) {
-  lua_State *main = main_thread(L);
+  lmp_State *s = lmp_state(L);
+  lua_State *main = s->main;
   lua_Hook before = is_interrupt(main) ? NULL : lua_gethook(main);
   for (unsigned turn = 0;; turn++) {
-    mproc_time now;
     int results;
     if (block) {
       mproc_status st = wait_once(&op->w, op->deadline);
@@ -103,28 +91,27 @@ static int run(lua_State *L, lmp_Operation *op, bool block) {
         return lmp_pushfailure(L, st, "waiting", NULL);
     }
     block = false;
-    op->w.may_wait = may_wait(L);
+    /* not while a loop of the program is to do all waiting */
+    op->w.may_wait = !s->has_waiter;
     if (op->w.may_wait) { /* as before any other wait */
-      if (lua_gethook(main) != NULL)
-        checkpoint(L, main, before);
-      mproc_process_sweep(&lmp_state(L)->ctx);
+      checkpoint(L, main, before);
+      mproc_process_sweep(&s->ctx);
     }
     results = op->step(L, &op->w);
     if (results != LMP_AGAIN)
       return results;
-    now = mproc_os_now();
-    if (now >= op->deadline) {
+    if (op->deadline != MPROC_NEVER && mproc_os_now() >= op->deadline) {
       op->w.polled = false;
       op->w.expired = true;
       continue;
     }
-    if (op->w.may_wait && spins(&op->w, now)) {
+    if (op->w.may_wait && spins(&op->w)) {
       mproc_os_relax(turn);
       continue;
     }
     checkpoint(L, main, before);
-    mproc_process_sweep(&lmp_state(L)->ctx);
-    block = !lmp_haswaiter(L) || !ask(L, op);
+    mproc_process_sweep(&s->ctx);
+    block = !s->has_waiter || !ask(L, op);
   }
 }
 

@@ -18,6 +18,7 @@ lmp_Connection *lmp_newconnection(lua_State *L, const char *type, int nuv) {
   c->timeout = HUGE_VAL;
   c->spin = 0;
   c->received = 0;
+  c->idle = c->idle_left = 0;
   c->waits = 0;
   c->may_read = c->may_write = c->anchored = false;
   luaL_setmetatable(L, type);
@@ -90,6 +91,13 @@ lmp_Connection *lmp_checkwritable(lua_State *L) {
   lmp_Connection *c = lmp_checkconnection(L, 1);
   if (!c->may_write)
     lmp_misuse(L, "connection is read-only");
+  return c;
+}
+
+lmp_Connection *lmp_stillopen(lua_State *L) {
+  lmp_Connection *c = (lmp_Connection *)lua_touserdata(L, 1);
+  if (c->core == NULL)
+    lmp_misuse(L, "connection is closed");
   return c;
 }
 

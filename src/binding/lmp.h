@@ -40,6 +40,7 @@ typedef struct lmp_Kept lmp_Kept; /* lkept.c */
 
 typedef struct lmp_State {
   mproc_context ctx;
+  lua_State *main; /* the main thread */
   /* lua_topointer of the metatables, which are kept alive */
   const void *connection_mt;
   const void *client_mt;
@@ -243,7 +244,7 @@ typedef struct lmp_Wait {
 ** One try of an operation whose arguments are on the Lua stack, from index 1
 ** on, and whose state is nowhere else. Returns the number of results on the
 ** top, or LMP_AGAIN with 'w' filled in, the stack as it was, and nothing lost.
-** It checks its arguments anew each time: others may have closed them.
+** It looks at its arguments anew each time: others may have closed them.
 */
 typedef int (*lmp_Step)(lua_State *L, lmp_Wait *w);
 
@@ -322,8 +323,10 @@ typedef struct lmp_Connection {
   float spin;             /* seconds that a receive looks before it waits */
   bool may_read;          /* as it was made; the peer cannot change it */
   bool may_write;
-  unsigned waits; /* coroutines that wait for its handle in other loops */
-  bool anchored;  /* LMP_HELD has a string */
+  uint8_t idle;      /* see expects_nothing in lreceive.c */
+  uint8_t idle_left; /* of these, receives to come */
+  unsigned waits;    /* coroutines that wait for its handle in other loops */
+  bool anchored;     /* LMP_HELD has a string */
 } lmp_Connection;
 
 /* Their user values. */
@@ -390,6 +393,12 @@ lmp_Connection *lmp_checkconnection(lua_State *L, int idx);
 /* [-0, +0, v] That at index 1; another kind of connection is misuse, too. */
 lmp_Connection *lmp_checkreadable(lua_State *L);
 lmp_Connection *lmp_checkwritable(lua_State *L);
+
+/*
+** [-0, +0, v] That at index 1, in a step: its call has checked what it is, but
+** others may have closed it since, which is misuse.
+*/
+lmp_Connection *lmp_stillopen(lua_State *L);
 
 /*
 ** [-1, +1 or +2, e] Replaces the value on the top by the message that the codec

@@ -55,14 +55,42 @@ static void wake_waiting(lua_State *L, const lmp_Connection *c,
     lmp_cancelwaits(L, h);
 }
 
+#define IDLE_MAX 15 /* one receive of 16 looks first in any case */
+
+/* Remembers what a look before any wait has found. */
+static void learn(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
+                  mproc_status st) {
+  if (w->waited || lmp_state(L)->ctx.slow)
+    return;
+  c->idle = st == MPROC_AGAIN ? (c->idle * 2 + 1) & IDLE_MAX : 0;
+  c->idle_left = c->idle;
+}
+
+/*
+** Whether to wait before the first look: the last ones have found nothing, as
+** where each message answers another one. That saves a system call; where the
+** message is there after all, it costs one.
+*/
+static bool expects_nothing(const lmp_Wait *w, lmp_Connection *c) {
+  if (c->idle_left == 0 || w->waited || w->expired || !w->may_wait ||
+      c->spin > 0 || mproc_connection_holds(c->core) ||
+      mproc_connection_ready(c->core, false) != MPROC_AGAIN)
+    return false;
+  c->idle_left--;
+  return true;
+}
+
 /* The next message, once the connection is open. */
 static mproc_status receive(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
                             uint64_t max, mproc_view *message) {
   mproc_status st = lmp_stepconnection(c);
   if (st == MPROC_OK) {
     mproc_handle h = mproc_connection_handle(c->core);
+    if (expects_nothing(w, c))
+      return MPROC_AGAIN;
     st =
         mproc_connection_recv_waiting(c->core, max, waits_until(w, c), message);
+    learn(L, w, c, st);
     wake_waiting(L, c, h);
   }
   lmp_releaseheld(L, 1, c);
@@ -71,7 +99,7 @@ static mproc_status receive(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
 
 /* Stack: connection, limit or nil. */
 static int recv_bytes_step(lua_State *L, lmp_Wait *w) {
-  lmp_Connection *c = lmp_checkreadable(L);
+  lmp_Connection *c = lmp_stillopen(L);
   uint64_t max = lmp_optsize(L, 2, UINT64_MAX);
   uint64_t received = c->received;
   int results = 1;
@@ -108,8 +136,11 @@ static mproc_status receive_into(lua_State *L, const lmp_Wait *w,
   mproc_status st = lmp_stepconnection(c);
   if (st == MPROC_OK) {
     mproc_handle h = mproc_connection_handle(c->core);
+    if (expects_nothing(w, c))
+      return MPROC_AGAIN;
     st = mproc_connection_recv_into(c->core, waits_until(w, c), to, room,
                                     placed, message);
+    learn(L, w, c, st);
     wake_waiting(L, c, h);
   }
   if (*placed)
@@ -120,7 +151,7 @@ static mproc_status receive_into(lua_State *L, const lmp_Wait *w,
 
 /* Stack: connection, buffer, first position. */
 static int recv_into_step(lua_State *L, lmp_Wait *w) {
-  lmp_Connection *c = lmp_checkreadable(L);
+  lmp_Connection *c = lmp_stillopen(L);
   lmp_Buffer *b = lmp_checkbuffer(L, 2);
   size_t offset = (size_t)lua_tointeger(L, 3) - 1;
   uint64_t received = c->received;
@@ -207,7 +238,7 @@ static bool is_readable_now(lmp_Wait *w, const lmp_Connection *c) {
 
 /* Stack: connection. */
 static int poll_step(lua_State *L, lmp_Wait *w) {
-  lmp_Connection *c = lmp_checkreadable(L);
+  lmp_Connection *c = lmp_stillopen(L);
   mproc_status st;
   if (!mproc_connection_is_open(c->core))
     w->polled = false; /* what was waited for was the handshake's */

@@ -24,32 +24,48 @@ void lmp_keepheld(lua_State *L, lmp_Connection *c, int idx) {
   }
 }
 
+/* What of the string at index 2 is to be sent. */
+static mproc_view message_of(lua_State *L) {
+  mproc_view message;
+  message.data = (const uint8_t *)lua_tolstring(L, 2, &message.size);
+  if (lua_gettop(L) > 2) {
+    lua_Integer first = lua_tointeger(L, 3);
+    message.data += first - 1;
+    message.size = (size_t)(lua_tointeger(L, 4) - first + 1);
+  }
+  return message;
+}
+
+/* [-0, +0, -] OK: it has left, or is queued. AGAIN: that cannot be yet; where it
+   was accepted, true is in its place. */
+static mproc_status send_string(lua_State *L, lmp_Connection *c, bool corked) {
+  mproc_view message = message_of(L);
+  mproc_status st = mproc_connection_send(c->core, message);
+  if (st != MPROC_OK)
+    return st;
+  if (!corked || message.size > MPROC_COPY_MAX)
+    lmp_keepheld(L, c, 2);
+  if (corked || !mproc_connection_holds(c->core))
+    return MPROC_OK;
+  lua_pushboolean(L, 1);
+  lua_replace(L, 2);
+  return MPROC_AGAIN;
+}
+
 /*
-** Stack: connection; the string, or true once it was accepted; its first and
-** last position. A message that was accepted is as good as sent: when time
-** runs out, the rest is held and later calls deliver it.
+** Stack: connection; the string, or true once it was accepted; where it is not
+** to be sent whole, the first and the last position. A message that was accepted
+** is as good as sent: when time runs out, the rest is held and later calls
+** deliver it.
 */
 static int send_bytes_step(lua_State *L, lmp_Wait *w) {
-  lmp_Connection *c = lmp_checkwritable(L);
+  lmp_Connection *c = lmp_stillopen(L);
   mproc_status st = lmp_stepconnection(c);
   bool corked = mproc_connection_is_corked(c->core);
   if (st == MPROC_OK && !corked)
     st = lmp_flushheld(L, c);
-  if (st == MPROC_OK && lua_type(L, 2) == LUA_TSTRING) {
-    mproc_view message;
-    lua_Integer first = lua_tointeger(L, 3);
-    message.data = (const uint8_t *)lua_tostring(L, 2) + (first - 1);
-    message.size = (size_t)(lua_tointeger(L, 4) - first + 1);
-    st = mproc_connection_send(c->core, message);
-    if (st == MPROC_OK) {
-      if (!corked || message.size > MPROC_COPY_MAX)
-        lmp_keepheld(L, c, 2);
-      lua_pushboolean(L, 1);
-      lua_replace(L, 2);
-      if (!corked && mproc_connection_holds(c->core))
-        st = MPROC_AGAIN;
-    }
-  }
+  if (st == MPROC_OK && lua_type(L, 2) == LUA_TSTRING)
+    st = send_string(L, c, corked);
   if (st == MPROC_AGAIN && w->expired && lua_type(L, 2) == LUA_TBOOLEAN) {
     lmp_leaveheld(L, c);
     st = MPROC_OK;
@@ -62,12 +78,16 @@ static int send_bytes_step(lua_State *L, lmp_Wait *w) {
 
 /*
 ** [-0, +0, v] Checks the range in arguments 3 and 4 of 'size' bytes; leaves it
-** there as absolute positions: 1 <= first <= last + 1 <= size + 1.
+** there as absolute positions: 1 <= first <= last + 1 <= size + 1. Without these
+** arguments, leaves nothing there.
 */
 static void check_range(lua_State *L, size_t size) {
   lua_Integer n = (lua_Integer)size;
-  lua_Integer first = luaL_optinteger(L, 3, 1);
-  lua_Integer last = luaL_optinteger(L, 4, -1);
+  lua_Integer first, last;
+  if (lua_gettop(L) == 2)
+    return;
+  first = luaL_optinteger(L, 3, 1);
+  last = luaL_optinteger(L, 4, -1);
   if (first < 0)
     first += n + 1;
   if (last < 0)
@@ -86,13 +106,14 @@ int lmp_connection_send_bytes(lua_State *L) {
   check_range(L, size);
   if (lua_type(L, 2) != LUA_TSTRING) {
     /* a Buffer may change while the message is under way: send a copy */
-    lua_Integer first = lua_tointeger(L, 3);
-    lua_Integer count = lua_tointeger(L, 4) - first + 1;
-    lua_pushlstring(L, data + (first - 1), (size_t)count);
+    if (lua_gettop(L) > 2) {
+      lua_Integer first = lua_tointeger(L, 3);
+      size = (size_t)(lua_tointeger(L, 4) - first + 1);
+      data += first - 1;
+    }
+    lua_pushlstring(L, data, size);
     lua_replace(L, 2);
     lua_settop(L, 2);
-    lua_pushinteger(L, 1);
-    lua_pushinteger(L, count);
   }
   return lmp_block(L, send_bytes_step, lmp_deadlineof(c));
 }
@@ -103,14 +124,12 @@ int lmp_connection_send(lua_State *L) {
   lua_settop(L, 2);
   if (lmp_dumpmessage(L) == 2)
     return 2;
-  lua_pushinteger(L, 1);
-  lua_pushinteger(L, (lua_Integer)lua_rawlen(L, 2));
   return lmp_block(L, send_bytes_step, lmp_deadlineof(c));
 }
 
 /* Stack: connection. */
 static int flush_step(lua_State *L, lmp_Wait *w) {
-  lmp_Connection *c = lmp_checkconnection(L, 1);
+  lmp_Connection *c = lmp_stillopen(L);
   mproc_status st = lmp_stepconnection(c);
   if (st == MPROC_OK)
     st = lmp_flushheld(L, c);

@@ -39,6 +39,9 @@ void lmp_pushstate(lua_State *L) {
   s = (lmp_State *)lua_newuserdatauv(L, sizeof *s, LMP_USERVALUES);
   a.resize = lua_getallocf(L, &a.ud);
   mproc_context_open(&s->ctx, a, is_slow_forced());
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+  s->main = lua_tothread(L, -1);
+  lua_pop(L, 1);
   s->canary = NULL;
   memset(s->types, 0, sizeof s->types);
   s->has_waiter = false;
