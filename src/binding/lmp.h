@@ -315,18 +315,18 @@ void lmp_openwaiter(lua_State *L);
 /* ---- lconnection.c, lreceive.c, lsend.c, lbatch.c, lhandle.c, lcodec.c,
    ladopt.c, lclient.c: connections ---- */
 
-/* A Connection or a Client. */
+/* A Connection or a Client. There may be thousands: it is packed. */
 typedef struct lmp_Connection {
   mproc_connection *core; /* NULL: closed */
-  uint64_t received;      /* messages taken */
   double timeout;         /* seconds of a blocking call; HUGE_VAL: no limit */
   float spin;             /* seconds that a receive looks before it waits */
-  bool may_read;          /* as it was made; the peer cannot change it */
-  bool may_write;
+  uint32_t received;      /* messages taken; wraps around */
+  uint32_t waits;    /* coroutines that wait for its handle in other loops */
   uint8_t idle;      /* see expects_nothing in lreceive.c */
   uint8_t idle_left; /* of these, receives to come */
-  unsigned waits;    /* coroutines that wait for its handle in other loops */
-  bool anchored;     /* LMP_HELD has a string */
+  bool may_read : 1; /* as it was made; the peer cannot change it */
+  bool may_write : 1;
+  bool anchored : 1; /* LMP_HELD has a string */
 } lmp_Connection;
 
 /* Their user values. */

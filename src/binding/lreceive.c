@@ -21,7 +21,7 @@ static void take(lmp_Connection *c) {
 ** closed the connection, or refused the message, which may close it, too; or
 ** took it itself. False: it did that, and they are gone.
 */
-static bool take_message(lua_State *L, lmp_Connection *c, uint64_t received,
+static bool take_message(lua_State *L, lmp_Connection *c, uint32_t received,
                          int results) {
   if (c->received != received) {
     lua_pop(L, results);
@@ -101,7 +101,7 @@ static mproc_status receive(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
 static int recv_bytes_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = lmp_stillopen(L);
   uint64_t max = lmp_optsize(L, 2, UINT64_MAX);
-  uint64_t received = c->received;
+  uint32_t received = c->received;
   int results = 1;
   mproc_view message = {NULL, 0};
   mproc_status st = receive(L, w, c, max, &message);
@@ -152,9 +152,9 @@ static mproc_status receive_into(lua_State *L, const lmp_Wait *w,
 /* Stack: connection, buffer, first position. */
 static int recv_into_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = lmp_stillopen(L);
-  lmp_Buffer *b = lmp_checkbuffer(L, 2);
+  lmp_Buffer *b = (lmp_Buffer *)lua_touserdata(L, 2);
   size_t offset = (size_t)lua_tointeger(L, 3) - 1;
-  uint64_t received = c->received;
+  uint32_t received = c->received;
   bool placed = false;
   mproc_view message = {NULL, 0};
   mproc_status st = receive_into(L, w, c, b->data + offset, b->size - offset,
