@@ -52,7 +52,9 @@ end
 -- nothing. Never waits.
 function Turns:take()
   local conn, left = self.current, self.left
-  if left == 0 or conn.closed or (left < TURN and not conn:dirty()) then
+  -- one that has failed is closed, too, but stays in the poller: that is to be told
+  local gone = conn.closed and not core.is_polled(self.poller, conn)
+  if left == 0 or gone or (left < TURN and not conn:dirty()) then
     self.current = nil
     return
   end
