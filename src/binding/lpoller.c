@@ -51,7 +51,7 @@ static void ask_again(lua_State *L, bool waited) {
     mproc_poller_end(e); /* it has closed its descriptor */
 }
 
-/* [-0, +0, e] Asks all of them. */
+/* [-0, +0, e] Asks all of them, and forgets those that have ended. */
 static void ask_changing(lua_State *L, bool waited) {
   for (lua_Integer i =
            (lua_Integer)lua_rawlen(L, LMP_POLLER_TABLE(LMP_POLLER_CHANGING));
@@ -65,6 +65,7 @@ static void ask_changing(lua_State *L, bool waited) {
     }
     lua_pop(L, 1);
   }
+  lmp_sweeppoller(L); /* none is ended twice */
 }
 
 /* [-0, +1, m] Pushes the list of what the last look has found. */
@@ -120,7 +121,6 @@ static int wait_step(lua_State *L, lmp_Wait *w) {
   mproc_status st;
   ask_changing(L, w->waited);
   core = lmp_checkopenpoller(L);
-  lmp_sweeppoller(L);
   if (mproc_poller_count(core) == 0 && lua_toboolean(L, 2))
     return lmp_misuse(L, "nothing to wait for, without a timeout");
   st = mproc_poller_look(core, w->waited,
