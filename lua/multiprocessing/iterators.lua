@@ -36,7 +36,11 @@ function iterators.arrivals(listener, on_error)
   if on_error ~= nil then check(1, "connections", on_error, "function") end
   return function()
     while not listener.closed do
-      local conn, err = listener:accept()
+      local ok, conn, err = pcall(listener.accept, listener)
+      if not ok then
+        if listener.closed then return nil end -- by another coroutine
+        error(conn, 0)
+      end
       if conn then return conn end
       accepting.check(err)
       if on_error then on_error(err) end

@@ -121,8 +121,10 @@ static int wait_step(lua_State *L, lmp_Wait *w) {
   mproc_status st;
   ask_changing(L, w->waited);
   core = lmp_checkopenpoller(L);
-  if (mproc_poller_count(core) == 0 && lua_toboolean(L, 2))
-    return lmp_misuse(L, "nothing to wait for, without a timeout");
+  if (mproc_poller_count(core) == 0 && lua_toboolean(L, 2)) {
+    lua_newtable(L); /* the last one has ended meanwhile */
+    return 1;
+  }
   st = mproc_poller_look(core, w->waited,
                          w->may_wait && !w->expired ? w->deadline : 0);
   if (st == MPROC_OK && lmp_haswaiter(L) && !mproc_poller_has(core))
@@ -136,9 +138,10 @@ static int wait_step(lua_State *L, lmp_Wait *w) {
 }
 
 static int poller_wait(lua_State *L) {
-  mproc_time deadline;
-  lmp_checkopenpoller(L);
-  deadline = lmp_optdeadline(L, 2);
+  const mproc_poller *core = lmp_checkopenpoller(L);
+  mproc_time deadline = lmp_optdeadline(L, 2);
+  if (deadline == MPROC_NEVER && mproc_poller_count(core) == 0)
+    return lmp_misuse(L, "nothing to wait for, without a timeout");
   lua_settop(L, 1);
   lua_pushboolean(L, deadline == MPROC_NEVER);
   return lmp_block(L, wait_step, deadline);

@@ -362,9 +362,10 @@ function Poller:add(object) end
 ---@return boolean removed
 function Poller:remove(object) end
 
---- Waits until at least one object is ready, as `connection.wait` has it.
+--- Waits until at least one object is ready, as `connection.wait` has it. The list
+--- is empty when time is up, or when the last object in it was closed meanwhile.
 ---@param timeout number? nil waits for ever, and is misuse while nothing is in it
----@return multiprocessing.Waitable[]? ready each once, in no particular order; empty when time is up
+---@return multiprocessing.Waitable[]? ready each once, in no particular order
 ---@return multiprocessing.Error? err
 function Poller:wait(timeout) end
 
