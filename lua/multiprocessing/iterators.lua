@@ -124,7 +124,7 @@ local function poller_of(connections)
         i, type(conn)), 3)
     end
     added, err = poller:add(conn)
-    if not added then error(err, 0) end
+    if added == nil then error(err, 0) end -- false: it is in the list twice
   end
   return poller
 end
