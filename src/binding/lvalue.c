@@ -65,10 +65,18 @@ static mproc_view int_bytes(const lmp_Int *n) {
   return v;
 }
 
-static lmp_Int *check_int(lua_State *L, int idx) {
-  if (lmp_typeof(L, idx) != LMP_INT)
+/* NULL: it is none; a table may have its metatable. */
+static const lmp_Int *to_int(lua_State *L, int idx) {
+  if (lua_type(L, idx) != LUA_TUSERDATA || lmp_typeof(L, idx) != LMP_INT)
+    return NULL;
+  return (const lmp_Int *)lua_touserdata(L, idx);
+}
+
+static const lmp_Int *check_int(lua_State *L, int idx) {
+  const lmp_Int *n = to_int(L, idx);
+  if (n == NULL)
     luaL_typeerror(L, idx, "pickle.int");
-  return (lmp_Int *)lua_touserdata(L, idx);
+  return n;
 }
 
 /* pickle.int(decimal | integer): exact, at any size. */
@@ -80,7 +88,7 @@ static int int_new(lua_State *L) {
     lua_pushinteger(L, luaL_checkinteger(L, 1));
     return 1;
   }
-  if (lua_type(L, 1) == LUA_TUSERDATA && lmp_typeof(L, 1) == LMP_INT) {
+  if (to_int(L, 1) != NULL) {
     lua_settop(L, 1);
     return 1;
   }
@@ -163,8 +171,8 @@ static int compare(lua_State *L) {
 }
 
 static int int_eq(lua_State *L) {
-  lua_pushboolean(L, lmp_typeof(L, 1) == LMP_INT &&
-                         lmp_typeof(L, 2) == LMP_INT && compare(L) == 0);
+  lua_pushboolean(L, to_int(L, 1) != NULL && to_int(L, 2) != NULL &&
+                         compare(L) == 0);
   return 1;
 }
 
