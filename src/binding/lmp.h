@@ -59,6 +59,7 @@ typedef struct lmp_State {
   char waiter;   /* what set_waiter was given, its function, and 'cancel' */
   char waiter_wait, waiter_cancel;
   bool has_waiter;
+  unsigned cancels; /* calls of lmp_cancelwaits */
   struct lmp_Waiting *sets;    /* those that wait for handles in a set */
   struct lmp_Waiting *singles; /* those that wait for what is no connection's */
   lmp_Kept *kept;              /* see lkept.c; owned, or NULL */

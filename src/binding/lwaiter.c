@@ -268,7 +268,17 @@ bool lmp_haswaiter(lua_State *L) {
   return lmp_state(L)->has_waiter;
 }
 
+/*
+** Something was closed after 'op' had looked: before 'w' was there for others to
+** find. It has nothing to wait for, and the next step sees what it was.
+*/
+static void give_up(lmp_Waiting *w) {
+  end(w);
+  w->item.events = MPROC_READ;
+}
+
 int lmp_pushwaiting(lua_State *L, const lmp_Operation *op) {
+  const unsigned cancels = lmp_state(L)->cancels;
   lmp_Waiting *w;
   int place;
   luaL_checkstack(L, 8, NULL);
@@ -278,6 +288,11 @@ int lmp_pushwaiting(lua_State *L, const lmp_Operation *op) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lmp_state(L)->waiter_wait);
   lua_pushvalue(L, place);
   lua_pushstring(L, mode_of(w));
+  if (lmp_state(L)->cancels != cancels) { /* by a finalizer */
+    give_up(w);
+    lua_pop(L, 1);
+    lua_pushstring(L, mode_of(w));
+  }
   push_timeout(L, w);
   return place;
 }
@@ -322,7 +337,8 @@ static void signal_sets(const lmp_State *s, mproc_handle h) {
 }
 
 void lmp_cancelwaits(lua_State *L, mproc_handle h) {
-  const lmp_State *s = lmp_state(L);
+  lmp_State *s = lmp_state(L);
+  s->cancels++; /* also for a poller over poll(2), which has no handle */
   if (h == MPROC_NO_HANDLE)
     return;
   signal_sets(s, h);
