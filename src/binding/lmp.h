@@ -548,6 +548,13 @@ int lmp_poller_new(lua_State *L);
 int lmp_is_poller(lua_State *L);
 int lmp_is_polled(lua_State *L);
 
+/*
+** [-0, +0, e] Asks the objects of other libraries in the Poller on the top, and in
+** those in it, what they wait for now; they may close it. To be called before a
+** look at a poller that is among others. 'waited': as lmp_Wait has it.
+*/
+void lmp_askinside(lua_State *L, bool waited);
+
 /* [-0, +0, -] lmp_cancelwaits for its handle, before it is closed. */
 void lmp_cancelpoller(lua_State *L, const mproc_poller *core);
 

@@ -101,6 +101,8 @@ static void classify(lua_State *L, lmp_Waitable *w, lmp_Asked *asked) {
     lmp_badwaitable(L, 2, 0, problem);
   if (w->kind == LMP_WAIT_HANDLE)
     asked->handle = w->u.handle;
+  if (w->kind == LMP_WAIT_POLLER)
+    asked->changes = true; /* what is in it may */
   lua_pop(L, 1);
 }
 

@@ -32,13 +32,19 @@ mproc_poller *lmp_pollercore(lua_State *L) {
 
 /*
 ** [-0, +0, e] Asks an object of another library, on the top, what it waits for
-** now. 'waited': not for the first time in this wait.
+** now; a poller asks those in it. 'waited': not for the first time in this wait.
 */
 static void ask_again(lua_State *L, bool waited) {
   lmp_Asked asked;
-  const char *problem = lmp_askforeign(L, &asked);
-  mproc_polled *e = lmp_polledentry(L, -1);
+  const char *problem;
+  mproc_polled *e;
   mproc_status st = MPROC_OK;
+  if (luaL_testudata(L, -1, LMP_POLLER) != NULL) {
+    lmp_askinside(L, waited);
+    return;
+  }
+  problem = lmp_askforeign(L, &asked);
+  e = lmp_polledentry(L, -1);
   if (e == NULL) /* its methods have removed it, or closed us */
     return;
   if (waited) /* a time counts from where the wait began */
@@ -66,6 +72,28 @@ static void ask_changing(lua_State *L, bool waited) {
     lua_pop(L, 1);
   }
   lmp_sweeppoller(L); /* none is ended twice */
+}
+
+/* Stack: poller; whether it has waited. */
+static int ask_inside(lua_State *L) {
+  bool waited = lua_toboolean(L, 2) != 0;
+  lmp_beginpoller(L);
+  ask_changing(L, waited);
+  return 0;
+}
+
+void lmp_askinside(lua_State *L, bool waited) {
+  bool any = lua_getiuservalue(L, -1, LMP_POLLER_CHANGING) == LUA_TTABLE &&
+             lua_rawlen(L, -1) > 0;
+  lua_pop(L, 1);
+  if (!any) /* or it is closed */
+    return;
+  luaL_checkstack(L, 4, NULL);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushcclosure(L, ask_inside, 1);
+  lua_pushvalue(L, -2);
+  lua_pushboolean(L, waited);
+  lua_call(L, 2, 0);
 }
 
 /* [-0, +1, m] Pushes the list of what the last look has found. */

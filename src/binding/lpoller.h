@@ -13,7 +13,7 @@ enum {
   LMP_POLLER_ENTRIES,     /* object -> its entry, a light userdata; false: none
                              yet */
   LMP_POLLER_CHANGING, /* a list of the ids of those that are asked before each
-                             wait */
+                             wait: objects of other libraries, and pollers */
   LMP_POLLER_NUV = LMP_POLLER_CHANGING
 };
 

@@ -118,7 +118,14 @@ static bool is_poller_ready(lua_State *L, mproc_poller *p, bool waited) {
   return st != MPROC_OK || mproc_poller_has(p);
 }
 
-static bool add_poller(lua_State *L, Set *s, Entry *e, mproc_poller *p) {
+/* The poller on the top. */
+static bool add_poller(lua_State *L, Set *s, Entry *e, lua_Unsigned i) {
+  const lmp_Poller *poller = (const lmp_Poller *)lua_touserdata(L, -1);
+  mproc_poller *p;
+  lmp_askinside(L, s->waited);
+  p = poller->core;
+  if (p == NULL)
+    lmp_badwaitable(L, LIST, i, "poller is closed");
   e->ready = is_poller_ready(L, p, s->waited);
   if (e->ready)
     return true;
@@ -159,7 +166,7 @@ static bool add_object(lua_State *L, Set *s, Entry *e, lua_Unsigned i) {
   case LMP_WAIT_LISTENER:
     return add_listener(s, e, w.u.listener->core);
   case LMP_WAIT_POLLER:
-    return add_poller(L, s, e, w.u.poller->core);
+    return add_poller(L, s, e, i);
   case LMP_WAIT_HANDLE:
     return add_item(s, w.u.handle, MPROC_READ);
   default:

@@ -324,7 +324,10 @@ mproc_status mproc_poller_change(mproc_polled *e, mproc_handle h,
   mproc_status st = claim(e->poller);
   if (st != MPROC_OK)
     return st;
-  mproc_polled_set_deadline(e, wake);
+  if (e->deadline != wake) { /* which no handle tells a poller around it */
+    mproc_polled_set_deadline(e, wake);
+    mproc_watch_tell(&e->poller->watches, MPROC_TOUCHED);
+  }
   return mproc_registry_set(e->poller->registry, &e->wish, h, events, again);
 }
 
