@@ -112,17 +112,14 @@ static uint8_t pop_events(lua_State *L) {
 
 /* [-0, +0, e] Asks 'events' and 'timeout', which go with 'pollfd'. */
 static void ask_protocol(lua_State *L, lmp_Asked *a) {
-  if (call_method(L, "events")) {
+  if (call_method(L, "events"))
     a->events = pop_events(L);
-    a->changes = true;
-  }
   if (call_method(L, "timeout")) {
     if (lua_type(L, -1) == LUA_TNUMBER) {
       lua_Number seconds = lua_tonumber(L, -1);
       a->ready = seconds <= 0;
       a->wake = mproc_deadline_after(mproc_os_now(), (double)seconds);
     }
-    a->changes = true;
     lua_pop(L, 1);
   }
 }
@@ -130,6 +127,7 @@ static void ask_protocol(lua_State *L, lmp_Asked *a) {
 /* [-0, +1, e] Pushes what the object has for a descriptor; false: nothing. */
 static bool push_descriptor(lua_State *L, lmp_Asked *a) {
   if (call_method(L, "pollfd")) {
+    a->changes = true;
     lua_insert(L, -2); /* descriptor, object */
     ask_protocol(L, a);
     lua_insert(L, -2);
