@@ -404,7 +404,7 @@ describe("Poller:add and Poller:remove", function()
       [b] = "connection is closed", [listener] = "listener is closed",
       [client] = "connection is closed", [w] = "connection is write%-only",
       [-1] = "invalid descriptor", [2^40 | 0] = "invalid descriptor",
-      [1.5] = "cannot wait", fd = "cannot wait", [print] = "cannot wait",
+      [1.5] = "invalid descriptor", fd = "cannot wait", [print] = "cannot wait",
       [{}] = "cannot wait for this: no fileno",
       [{fileno = function() return -1 end}] = "object has no open descriptor",
       [{pollfd = function() return "1" end}] = "object has no open descriptor",

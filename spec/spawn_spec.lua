@@ -129,7 +129,7 @@ except EOFError:
       local option = "option '" .. name .. "': "
       misuse(option .. "\"inherit\", \"null\"", {"true"}, {[name] = "pipe"})
       misuse(option .. "\"inherit\", \"null\"", {"true"}, {[name] = true})
-      misuse(option .. "\"inherit\", \"null\"", {"true"}, {[name] = 1.5})
+      misuse(option .. "invalid descriptor", {"true"}, {[name] = 1.5})
       misuse(option .. "invalid descriptor", {"true"}, {[name] = -1})
       misuse(option .. "Lua does not tell", {"true"}, {[name] = io.stdout})
       misuse(option .. "object has neither", {"true"}, {[name] = {}})

@@ -55,8 +55,7 @@ int lmp_connection_adopt(lua_State *L) {
   lmp_Connection *c;
   mproc_connection *core = NULL;
   mproc_status st;
-  lua_Integer fd;
-  int whole;
+  mproc_handle h = MPROC_NO_HANDLE;
   bool readable = opt_boolean(L, 2, true);
   bool writable = opt_boolean(L, 3, true);
   int self;
@@ -74,16 +73,14 @@ int lmp_connection_adopt(lua_State *L) {
     lua_pushvalue(L, 1);
   else if (push_handed_over(L) == 2)
     return 2;
-  fd = lua_tointegerx(L, -1, &whole);
-  luaL_argcheck(L, whole && fd >= 0 && fd <= INT32_MAX, 1,
-                "invalid descriptor");
+  luaL_argcheck(L, lmp_todescriptor(L, -1, &h), 1, "invalid descriptor");
   lua_pop(L, 1);
-  st = mproc_connection_adopt(&lmp_state(L)->ctx, (mproc_handle)fd,
-                              &o.listener.connection, &core);
+  st = mproc_connection_adopt(&lmp_state(L)->ctx, h, &o.listener.connection,
+                              &core);
   if (st != MPROC_OK) {
     if (lua_type(L, 1) != LUA_TNUMBER) /* nobody else has it any more */
-      mproc_os_close((mproc_handle)fd);
-    lua_pushfstring(L, "descriptor %d", (int)fd);
+      mproc_os_close(h);
+    lua_pushfstring(L, "descriptor %d", (int)h);
     return lmp_pushfailure(L, st, "adopting", lua_tostring(L, -1));
   }
   lmp_setcore(c, core, &o.listener.connection);

@@ -13,32 +13,18 @@ static void check_passes(lua_State *L, const lmp_Connection *c) {
 
 /* ---- sending ---- */
 
-/* [-0, +1, e] Pushes what the method 'name' of argument 2 returns, if any. */
-static bool call_method(lua_State *L, const char *name) {
-  if (lua_getfield(L, 2, name) == LUA_TNIL) {
-    lua_pop(L, 1);
-    return false;
-  }
-  lua_pushvalue(L, 2);
-  lua_call(L, 1, 1);
-  return true;
-}
-
 /* [-0, +0, e] The descriptor that argument 2 is, or has. */
 static mproc_handle check_descriptor(lua_State *L) {
   int type = lua_type(L, 2);
-  lua_Integer fd;
-  int whole;
+  mproc_handle h = MPROC_NO_HANDLE;
   if (type == LUA_TNUMBER)
     lua_pushvalue(L, 2);
   else if ((type != LUA_TUSERDATA && type != LUA_TTABLE) ||
-           (!call_method(L, "fileno") && !call_method(L, "getfd")))
+           (!lmp_callmethod(L, 2, "fileno") && !lmp_callmethod(L, 2, "getfd")))
     luaL_typeerror(L, 2, "descriptor, or an object that has one");
-  fd = lua_tointegerx(L, -1, &whole);
-  luaL_argcheck(L, whole && fd >= 0 && fd <= INT32_MAX, 2,
-                "invalid descriptor");
+  luaL_argcheck(L, lmp_todescriptor(L, -1, &h), 2, "invalid descriptor");
   lua_pop(L, 1);
-  return (mproc_handle)fd;
+  return h;
 }
 
 /*

@@ -59,7 +59,7 @@ typedef struct lmp_State {
   char waiter;   /* what set_waiter was given, its function, and 'cancel' */
   char waiter_wait, waiter_cancel;
   bool has_waiter;
-  unsigned cancels; /* calls of lmp_cancelwaits */
+  unsigned cancels;            /* calls of lmp_cancelwaits */
   struct lmp_Waiting *sets;    /* those that wait for handles in a set */
   struct lmp_Waiting *singles; /* those that wait for what is no connection's */
   lmp_Kept *kept;              /* see lkept.c; owned, or NULL */
@@ -590,6 +590,18 @@ typedef struct lmp_Waitable {
 ** misuse to wait for it.
 */
 const char *lmp_towaitable(lua_State *L, lmp_Waitable *w);
+
+/*
+** [-0, +0, -] The descriptor that the value at 'idx' is: an integral number, as
+** far as that tells; a string is none.
+*/
+bool lmp_todescriptor(lua_State *L, int idx, mproc_handle *h);
+
+/*
+** [-0, +0 or +1, e] Calls the method 'name' of the object at 'idx', a table or
+** userdata, and pushes its result; false: it has none, nothing is pushed.
+*/
+bool lmp_callmethod(lua_State *L, int idx, const char *name);
 
 /* What another library's object says. */
 typedef struct lmp_Asked {

@@ -121,28 +121,24 @@ static const char *const stdio_names[] = {"stdin", "stdout", "stderr"};
 
 /* [-0, +0, e] The descriptor of the object at 'idx'. */
 static mproc_handle descriptor_of(lua_State *L, int idx, const char *name) {
-  lua_Integer fd;
-  int whole;
+  mproc_handle h = MPROC_NO_HANDLE;
   if (luaL_testudata(L, idx, LUA_FILEHANDLE) != NULL)
     bad_option(L, name, "Lua does not tell the descriptor of its files");
   if (lua_type(L, idx) != LUA_TUSERDATA && lua_type(L, idx) != LUA_TTABLE)
     bad_option(L, name, "\"inherit\", \"null\" or a descriptor expected");
-  if (lua_getfield(L, idx, "fileno") == LUA_TNIL &&
-      (lua_pop(L, 1), lua_getfield(L, idx, "getfd") == LUA_TNIL))
+  if (!lmp_callmethod(L, idx, "fileno") && !lmp_callmethod(L, idx, "getfd"))
     bad_option(L, name, "object has neither fileno nor getfd");
-  lua_pushvalue(L, idx);
-  lua_call(L, 1, 1);
-  fd = lua_tointegerx(L, -1, &whole);
-  if (!whole || fd < 0 || fd > INT32_MAX)
+  if (!lmp_todescriptor(L, -1, &h))
     bad_option(L, name, "object has no open descriptor");
   lua_pop(L, 1);
-  return (mproc_handle)fd;
+  return h;
 }
 
 /* [-0, +0, e] What the option at 'idx' (0: not given) says of descriptor 'i'. */
 static mproc_handle check_stdio(lua_State *L, int idx, int i,
                                 const mproc_handle *earlier) {
   const char *name = stdio_names[i];
+  mproc_handle h = MPROC_NO_HANDLE;
   if (idx == 0)
     return MPROC_INHERIT;
   if (lua_type(L, idx) == LUA_TSTRING) {
@@ -153,11 +149,10 @@ static mproc_handle check_stdio(lua_State *L, int idx, int i,
       return MPROC_NULL_DEVICE;
     if (i == 2 && strcmp(word, "stdout") == 0)
       return earlier[1] == MPROC_INHERIT ? 1 : earlier[1];
-  } else if (lua_isinteger(L, idx)) {
-    lua_Integer fd = lua_tointeger(L, idx);
-    if (fd < 0 || fd > INT32_MAX)
+  } else if (lua_type(L, idx) == LUA_TNUMBER) {
+    if (!lmp_todescriptor(L, idx, &h))
       bad_option(L, name, "invalid descriptor");
-    return (mproc_handle)fd;
+    return h;
   }
   return descriptor_of(L, idx, name);
 }

@@ -6,9 +6,24 @@
 
 #include <string.h>
 
-/* An open descriptor, as far as its number tells. */
-static bool is_descriptor(lua_Integer h) {
-  return h >= 0 && h <= INT32_MAX;
+bool lmp_todescriptor(lua_State *L, int idx, mproc_handle *h) {
+  int whole;
+  lua_Integer n = lua_tointegerx(L, idx, &whole);
+  if (lua_type(L, idx) != LUA_TNUMBER || !whole || n < 0 || n > INT32_MAX)
+    return false;
+  *h = (mproc_handle)n;
+  return true;
+}
+
+bool lmp_callmethod(lua_State *L, int idx, const char *name) {
+  idx = lua_absindex(L, idx);
+  if (lua_getfield(L, idx, name) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return false;
+  }
+  lua_pushvalue(L, idx);
+  lua_call(L, 1, 1);
+  return true;
 }
 
 static const char *to_connection(lua_State *L, lmp_Waitable *w) {
@@ -47,18 +62,15 @@ static const char *to_userdata(lua_State *L, lmp_Waitable *w) {
 
 const char *lmp_towaitable(lua_State *L, lmp_Waitable *w) {
   int type = lua_type(L, -1);
-  lua_Integer h;
   if (type == LUA_TUSERDATA)
     return to_userdata(L, w);
   w->kind = LMP_WAIT_FOREIGN;
   if (type == LUA_TTABLE)
     return NULL;
-  if (!lua_isinteger(L, -1))
+  if (type != LUA_TNUMBER)
     return "cannot wait for this";
-  h = lua_tointeger(L, -1);
   w->kind = LMP_WAIT_HANDLE;
-  w->u.handle = (mproc_handle)h;
-  return is_descriptor(h) ? NULL : "invalid descriptor";
+  return lmp_todescriptor(L, -1, &w->u.handle) ? NULL : "invalid descriptor";
 }
 
 int lmp_badwaitable(lua_State *L, int arg, lua_Unsigned i,
@@ -72,20 +84,6 @@ int lmp_badwaitable(lua_State *L, int arg, lua_Unsigned i,
 }
 
 /* ---- other libraries ---- */
-
-/*
-** [-0, +0 or +1, e] Calls the method 'name' of the object on the top, and
-** pushes its result; false: it has none, nothing is pushed.
-*/
-static bool call_method(lua_State *L, const char *name) {
-  if (lua_getfield(L, -1, name) == LUA_TNIL) {
-    lua_pop(L, 1);
-    return false;
-  }
-  lua_pushvalue(L, -2);
-  lua_call(L, 1, 1);
-  return true;
-}
 
 /*
 ** [-1, +0, -] What 'events' returned: "rw", or poll(2)'s bits, as in cqueues. A
@@ -112,9 +110,9 @@ static uint8_t pop_events(lua_State *L) {
 
 /* [-0, +0, e] Asks 'events' and 'timeout', which go with 'pollfd'. */
 static void ask_protocol(lua_State *L, lmp_Asked *a) {
-  if (call_method(L, "events"))
+  if (lmp_callmethod(L, -1, "events"))
     a->events = pop_events(L);
-  if (call_method(L, "timeout")) {
+  if (lmp_callmethod(L, -1, "timeout")) {
     if (lua_type(L, -1) == LUA_TNUMBER) {
       lua_Number seconds = lua_tonumber(L, -1);
       a->ready = seconds <= 0;
@@ -126,14 +124,14 @@ static void ask_protocol(lua_State *L, lmp_Asked *a) {
 
 /* [-0, +1, e] Pushes what the object has for a descriptor; false: nothing. */
 static bool push_descriptor(lua_State *L, lmp_Asked *a) {
-  if (call_method(L, "pollfd")) {
+  if (lmp_callmethod(L, -1, "pollfd")) {
     a->changes = true;
     lua_insert(L, -2); /* descriptor, object */
     ask_protocol(L, a);
     lua_insert(L, -2);
     return true;
   }
-  if (call_method(L, "fileno") || call_method(L, "getfd"))
+  if (lmp_callmethod(L, -1, "fileno") || lmp_callmethod(L, -1, "getfd"))
     return true;
   /* a process, which has none any more once it is closed */
   a->changes = true;
@@ -157,14 +155,11 @@ static bool ask_waiting(lua_State *L, lmp_Asked *a) {
 
 const char *lmp_askforeign(lua_State *L, lmp_Asked *a) {
   lmp_Asked none = {MPROC_NO_HANDLE, MPROC_READ, false, false, MPROC_NEVER};
-  lua_Integer h;
   const char *problem = NULL;
-  int whole;
-  bool timed;
   *a = none;
   if (ask_waiting(L, a))
     return NULL;
-  if (call_method(L, "dirty")) {
+  if (lmp_callmethod(L, -1, "dirty")) {
     a->changes = true;
     a->ready = lua_toboolean(L, -1) != 0;
     lua_pop(L, 1);
@@ -173,13 +168,9 @@ const char *lmp_askforeign(lua_State *L, lmp_Asked *a) {
   }
   if (!push_descriptor(L, a))
     return "cannot wait for this: no fileno, getfd or pollfd";
-  timed = a->wake != MPROC_NEVER;
-  h = lua_tointegerx(L, -1, &whole);
-  if (lua_type(L, -1) == LUA_TNUMBER && whole && is_descriptor(h))
-    a->handle = (mproc_handle)h;
-  else if (lua_isnil(L, -1) && timed)
-    a->events = 0;
-  else
+  if (lua_isnil(L, -1) && a->wake != MPROC_NEVER)
+    a->events = 0; /* there is only time to wait for */
+  else if (!lmp_todescriptor(L, -1, &a->handle))
     problem = "object has no open descriptor";
   lua_pop(L, 1);
   return problem;
