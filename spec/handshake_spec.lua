@@ -887,6 +887,38 @@ describe("deliver_challenge and answer_challenge", function()
     assert_misuse("digest", connection.deliver_challenge, scripted("x"), KEY, 256)
   end)
 
+  it("throw in the name of the one that was called, and of its argument", function()
+    local deliver, answer = connection.deliver_challenge, connection.answer_challenge
+    for problem, call in pairs {
+      ["#2 to 'deliver_challenge' (string expected, got number)"] = {deliver, 1},
+      ["#2 to 'answer_challenge' (string expected, got nil)"] = {answer},
+      ["#3 to 'deliver_challenge' (unknown digest 'sha257')"] = {deliver, KEY, "sha257"},
+      ["#3 to 'deliver_challenge' (digests: the list is empty)"] =
+        {deliver, KEY, {digests = {}}},
+      ["#4 to 'deliver_challenge' (unknown digest 'sha257')"] =
+        {deliver, KEY, "sha256", {digests = {"sha257"}}},
+      ["#3 to 'deliver_challenge' (unknown digest 'sha258')"] =
+        {deliver, KEY, "sha258", {digests = {"sha257"}}},
+      ["#4 to 'deliver_challenge' (unknown digest 'sha259')"] =
+        {deliver, KEY, nil, {digest = "sha259"}},
+      ["#4 to 'deliver_challenge' (table of options expected, got number)"] =
+        {deliver, KEY, nil, 1},
+      ["#3 to 'answer_challenge' (unknown option 'timeout')"] =
+        {answer, KEY, {timeout = 1}},
+      ["#3 to 'answer_challenge' (table of options expected, got string)"] =
+        {answer, KEY, "sha256"},
+    } do
+      local done, message = pcall(call[1], scripted("x"), table.unpack(call, 2))
+      assert.is_false(done)
+      assert.equal("bad argument " .. problem, message)
+      local _, placed = pcall(function()
+        local ok = call[1](scripted("x"), table.unpack(call, 2))
+        return ok
+      end)
+      assert.matches("^spec/handshake_spec%.lua:%d+: bad argument", placed)
+    end
+  end)
+
   it("throw for options that are no table", function()
     assert_misuse("bad argument #3", connection.answer_challenge, scripted("x"), KEY, "sha256")
     assert_misuse("bad argument #4", connection.deliver_challenge, scripted("x"), KEY, "sha256", 1)

@@ -21,8 +21,29 @@ local function receive(conn)
   return nil, err
 end
 
+--- The machine of that role; nil and an error. What it does not take is misuse of
+-- `name`, whose policy is in its argument `place`.
+local function new_machine(role, name, authkey, policy, place)
+  local ok, machine, err = pcall(core.handshake, role, authkey, policy)
+  if ok then return machine, err end
+  local n, problem = tostring(machine):match("^bad argument #(%d) to '[^']*' (%(.*%))$")
+  if not n then error(machine, 0) end
+  if n == "3" then n = place end
+  error(("bad argument #%s to '%s' %s"):format(n, name, problem), 3)
+end
+
+--- A policy of `options`, and the `digest` that was given apart.
+local function with(options, digest)
+  if type(options) ~= "table" then return options end -- which new_machine refuses
+  local policy = {}
+  for name, value in pairs(options) do policy[name] = value end
+  policy.digest = digest or policy.digest
+  return policy
+end
+
 --- Carries messages between `conn` and `machine` until the machine has ended.
-local function converse(conn, machine)
+local function converse(conn, machine, failed)
+  if not machine then return nil, failed end
   local message
   while true do
     local out, done, failure = machine:next(message)
@@ -43,13 +64,13 @@ end
 ---@param options {digest: string?, digests: string[]?}?
 ---@return true? ok, table? err
 function challenge.deliver(conn, authkey, digest, options)
-  if type(digest) == "table" then digest, options = nil, digest end
-  if options ~= nil and type(options) ~= "table" then
-    error("bad argument #4 to 'deliver_challenge' (table of options expected)", 2)
+  local name, place = "deliver_challenge", 4
+  if type(digest) == "table" then digest, options, place = nil, digest, 3 end
+  local machine, err = new_machine("deliver", name, authkey, {digest = digest}, 3)
+  if machine and options ~= nil then
+    machine, err = new_machine("deliver", name, authkey, with(options, digest), place)
   end
-  local policy = {digest = digest}
-  for name, value in pairs(options or {}) do policy[name] = policy[name] or value end
-  return converse(conn, core.handshake("deliver", authkey, policy))
+  return converse(conn, machine, err)
 end
 
 --- Proves to the other end that this one knows `authkey`.
@@ -58,7 +79,8 @@ end
 ---@param options {digest: string?, digests: string[]?}?
 ---@return true? ok, table? err
 function challenge.answer(conn, authkey, options)
-  return converse(conn, core.handshake("answer", authkey, options))
+  local machine, err = new_machine("answer", "answer_challenge", authkey, options, 3)
+  return converse(conn, machine, err)
 end
 
 return challenge
