@@ -52,7 +52,6 @@ const char *lmp_checkbytes(lua_State *L, int idx, size_t *size) {
   return bytes;
 }
 
-/* [-0, +1, v] A new Buffer whose bytes are yet to be set. */
 lmp_Buffer *lmp_newbuffer(lua_State *L, lua_Unsigned size) {
   lmp_Buffer *b;
   if (size > MAX_BLOCK - sizeof *b)
@@ -226,6 +225,7 @@ static int buffer_unpack(lua_State *L) {
   const lmp_Buffer *b = lmp_checkbuffer(L, 1);
   lua_Integer i;
   lua_Unsigned at;
+  lua_Integer next;
   size_t base, rest, n;
   int status, why;
   luaL_checkstring(L, 2);
@@ -244,8 +244,9 @@ static int buffer_unpack(lua_State *L) {
     n = n > rest / 4 ? rest : n * 4;
     lua_settop(L, 2);
   }
-  lua_pushinteger(L, lua_tointeger(L, -1) + (lua_Integer)base);
-  lua_replace(L, -2);
+  next = lua_tointeger(L, -1) + (lua_Integer)base;
+  lua_pop(L, 1); /* first: the results may fill the stack */
+  lua_pushinteger(L, next);
   return lua_gettop(L) - 2;
 }
 

@@ -19,7 +19,10 @@ typedef struct lmp_Buffer {
   uint8_t data[];
 } lmp_Buffer;
 
-/* [-0, +1, m] Pushes a new Buffer of 'size' bytes, for the caller to fill. */
+/*
+** [-0, +1, v] Pushes a new Buffer of 'size' bytes, for the caller to fill. A size
+** that no block of memory has is raised as "buffer too large".
+*/
 lmp_Buffer *lmp_newbuffer(lua_State *L, lua_Unsigned size);
 
 /* [-0, +0, -] The Buffer at 'idx', or NULL where another value is. */

@@ -15,15 +15,16 @@ static lmp_Listener *new_listener(lua_State *L) {
   return l;
 }
 
-lmp_Listener *lmp_tolistener(lua_State *L, int idx) {
-  const void *mt = lmp_metatable(L, idx);
+/* [-0, +0, -] The Listener at argument 1, or NULL. */
+static lmp_Listener *to_listener(lua_State *L) {
+  const void *mt = lmp_metatable(L, 1);
   if (mt == NULL || mt != lmp_state(L)->listener_mt)
     return NULL;
-  return (lmp_Listener *)lua_touserdata(L, idx);
+  return (lmp_Listener *)lua_touserdata(L, 1);
 }
 
 static lmp_Listener *check_any(lua_State *L) {
-  lmp_Listener *l = lmp_tolistener(L, 1);
+  lmp_Listener *l = to_listener(L);
   if (l == NULL)
     luaL_typeerror(L, 1, "Listener");
   return l;
@@ -217,7 +218,7 @@ static int listener_timeout(lua_State *L) {
 }
 
 static int listener_gc(lua_State *L) { /* never raises */
-  lmp_Listener *l = lmp_tolistener(L, 1);
+  lmp_Listener *l = to_listener(L);
   if (l != NULL) {
     mproc_listener *core = l->core;
     mproc_poller *poller = l->poller;
@@ -230,7 +231,7 @@ static int listener_gc(lua_State *L) { /* never raises */
 }
 
 static int listener_leave(lua_State *L) { /* __close: never raises */
-  const lmp_Listener *l = lmp_tolistener(L, 1);
+  const lmp_Listener *l = to_listener(L);
   if (l != NULL && l->core != NULL)
     lmp_cancelwaits(L, mproc_listener_handle(l->core));
   if (l != NULL && l->poller != NULL)

@@ -477,9 +477,6 @@ typedef struct lmp_Listener {
   mproc_poller *poller; /* over it alone, for other loops; NULL: nobody asked */
 } lmp_Listener;
 
-/* [-0, +0, -] The Listener at 'idx', or NULL. */
-lmp_Listener *lmp_tolistener(lua_State *L, int idx);
-
 /* [-0, +1, m] Makes the type and pushes its methods' table. */
 void lmp_openlistener(lua_State *L);
 
@@ -649,12 +646,6 @@ void lmp_noticelist(lua_State *L, int list, size_t count, uint64_t digest);
 void lmp_dropkept(lmp_State *s);
 
 /* ---- lwait.c, lhandshake.c ---- */
-
-/*
-** [-0, +0, m] Whether a receive from the connection on the top would not block,
-** or a client has news. 'readable' as in mproc_connection_ready.
-*/
-bool lmp_isready(lua_State *L, lmp_Connection *c, bool readable);
 
 /* connection.wait */
 int lmp_wait(lua_State *L);

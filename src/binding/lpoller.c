@@ -5,19 +5,21 @@
 
 #include <string.h>
 
-lmp_Poller *lmp_checkpoller(lua_State *L) {
+/* The one in argument 1, open or not. */
+static lmp_Poller *check_any(lua_State *L) {
   return (lmp_Poller *)luaL_checkudata(L, 1, LMP_POLLER);
 }
 
-mproc_poller *lmp_checkopenpoller(lua_State *L) {
-  const lmp_Poller *p = lmp_checkpoller(L);
+/* Its core; misuse where it is closed. */
+static mproc_poller *check_open(lua_State *L) {
+  const lmp_Poller *p = check_any(L);
   if (p->core == NULL)
     lmp_misuse(L, "poller is closed");
   return p->core;
 }
 
 mproc_poller *lmp_beginpoller(lua_State *L) {
-  mproc_poller *core = lmp_checkopenpoller(L);
+  mproc_poller *core = check_open(L);
   lua_settop(L, 2);
   for (int i = 1; i <= LMP_POLLER_NUV; i++)
     lua_getiuservalue(L, 1, i);
@@ -148,7 +150,7 @@ static int wait_step(lua_State *L, lmp_Wait *w) {
   mproc_poller *core = lmp_beginpoller(L);
   mproc_status st;
   ask_changing(L, w->waited);
-  core = lmp_checkopenpoller(L);
+  core = check_open(L);
   if (mproc_poller_count(core) == 0 && lua_toboolean(L, 2)) {
     lua_newtable(L); /* the last one has ended meanwhile */
     return 1;
@@ -166,7 +168,7 @@ static int wait_step(lua_State *L, lmp_Wait *w) {
 }
 
 static int poller_wait(lua_State *L) {
-  const mproc_poller *core = lmp_checkopenpoller(L);
+  const mproc_poller *core = check_open(L);
   mproc_time deadline = lmp_optdeadline(L, 2);
   if (deadline == MPROC_NEVER && mproc_poller_count(core) == 0)
     return lmp_misuse(L, "nothing to wait for, without a timeout");
@@ -179,7 +181,7 @@ static int poller_wait(lua_State *L) {
 
 static int poller_fileno(lua_State *L) {
   mproc_handle h = MPROC_NO_HANDLE;
-  mproc_status st = mproc_poller_export(lmp_checkopenpoller(L), &h);
+  mproc_status st = mproc_poller_export(check_open(L), &h);
   if (st != MPROC_OK)
     return lmp_pushfailure(L, st, "making a descriptor for a poller", NULL);
   if (h == MPROC_NO_HANDLE) {
@@ -193,7 +195,7 @@ static int poller_fileno(lua_State *L) {
 }
 
 static int poller_getfd(lua_State *L) {
-  const lmp_Poller *p = lmp_checkpoller(L);
+  const lmp_Poller *p = check_any(L);
   mproc_handle h = MPROC_NO_HANDLE;
   if (p->core != NULL && mproc_poller_export(p->core, &h) != MPROC_OK)
     h = MPROC_NO_HANDLE;
@@ -202,7 +204,7 @@ static int poller_getfd(lua_State *L) {
 }
 
 static int poller_events(lua_State *L) {
-  lmp_checkopenpoller(L);
+  check_open(L);
   lua_pushliteral(L, "r");
   return 1;
 }
@@ -223,7 +225,7 @@ int lmp_pushtimeout(lua_State *L, mproc_poller *core) {
 static int poller_timeout(lua_State *L) {
   lmp_beginpoller(L);
   ask_changing(L, false);
-  return lmp_pushtimeout(L, lmp_checkopenpoller(L));
+  return lmp_pushtimeout(L, check_open(L));
 }
 
 /* ---- what it is, and its end ---- */
@@ -255,21 +257,21 @@ static int poller_leave(lua_State *L) { /* __close: never raises */
 }
 
 static int poller_close(lua_State *L) {
-  lmp_checkpoller(L);
+  check_any(L);
   poller_leave(L);
   lua_pushboolean(L, 1);
   return 1;
 }
 
 static int poller_len(lua_State *L) {
-  const lmp_Poller *p = lmp_checkpoller(L);
+  const lmp_Poller *p = check_any(L);
   size_t n = p->core == NULL ? 0 : mproc_poller_count(p->core);
   lua_pushinteger(L, (lua_Integer)n);
   return 1;
 }
 
 static int poller_tostring(lua_State *L) {
-  const lmp_Poller *p = lmp_checkpoller(L);
+  const lmp_Poller *p = check_any(L);
   if (p->core == NULL)
     lua_pushliteral(L, LMP_POLLER " (closed)");
   else
@@ -284,7 +286,7 @@ static int poller_index(lua_State *L) {
   if (lua_rawget(L, lua_upvalueindex(2)) == LUA_TNIL &&
       lua_type(L, 2) == LUA_TSTRING &&
       strcmp(lua_tostring(L, 2), "closed") == 0)
-    lua_pushboolean(L, lmp_checkpoller(L)->core == NULL);
+    lua_pushboolean(L, check_any(L)->core == NULL);
   return 1;
 }
 
@@ -307,7 +309,7 @@ int lmp_is_poller(lua_State *L) {
 }
 
 int lmp_is_polled(lua_State *L) {
-  const lmp_Poller *p = lmp_checkpoller(L);
+  const lmp_Poller *p = check_any(L);
   bool is_in = false;
   if (p->core != NULL) {
     lmp_beginpoller(L);

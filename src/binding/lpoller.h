@@ -21,13 +21,10 @@ enum {
    one argument. */
 #define LMP_POLLER_TABLE(which) (2 + (which))
 
-/* [-0, +0, v] The Poller in argument 1; its core, if it is open. */
-lmp_Poller *lmp_checkpoller(lua_State *L);
-mproc_poller *lmp_checkopenpoller(lua_State *L);
-
 /*
-** [-?, +?, v] The same, and leaves the poller, one argument and the tables on
-** the stack: what the functions below ask for.
+** [-?, +?, v] The core of the Poller in argument 1, which is misuse where that is
+** closed; leaves the poller, one argument and the tables on the stack: what the
+** functions below ask for.
 */
 mproc_poller *lmp_beginpoller(lua_State *L);
 

@@ -8,8 +8,6 @@
 */
 #include "binding/lmp.h"
 
-#include <string.h>
-
 #define LIST 1
 #define SET 2
 
@@ -78,7 +76,11 @@ static bool add_item(Set *s, mproc_handle h, uint8_t events) {
   return true;
 }
 
-bool lmp_isready(lua_State *L, lmp_Connection *c, bool readable) {
+/*
+** [-0, +0, m] Whether a receive from the connection on the top would not block,
+** or a client has news. 'readable' as in mproc_connection_ready.
+*/
+static bool is_receivable(lua_State *L, lmp_Connection *c, bool readable) {
   mproc_status st =
       lmp_isbusy(c) ? MPROC_AGAIN : mproc_connection_ready(c->core, readable);
   lmp_releaseheld(L, -1, c);
@@ -90,7 +92,7 @@ bool lmp_isready(lua_State *L, lmp_Connection *c, bool readable) {
 static bool add_connection(lua_State *L, Set *s, Entry *e, lmp_Connection *c) {
   mproc_pollitem item;
   mproc_time wake;
-  e->ready = lmp_isready(L, c, false);
+  e->ready = is_receivable(L, c, false);
   mproc_connection_want(c->core, MPROC_READ, &item, &wake);
   s->wake = mproc_deadline_min(s->wake, wake);
   return add_item(s, item.handle, item.events);
@@ -226,7 +228,7 @@ static bool is_ready(lua_State *L, const Set *s, const Entry *e) {
     return mproc_listener_step(w.u.listener->core, true, true) != MPROC_AGAIN;
   if (e->kind == LMP_WAIT_POLLER)
     return is_poller_ready(L, w.u.poller->core, true);
-  return lmp_isready(
+  return is_receivable(
       L, w.u.connection,
       mproc_connection_is_touched(w.u.connection->core, &s->items[e->first]));
 }
