@@ -5,12 +5,6 @@
 
 #define ADDRESS_TYPE "multiprocessing.address"
 
-static mproc_view tobytes(lua_State *L, int idx) {
-  mproc_view v;
-  v.data = (const uint8_t *)lua_tolstring(L, idx, &v.size);
-  return v;
-}
-
 /* {host, port} at 'idx'. */
 static void check_inet(lua_State *L, int idx, mproc_family family,
                        mproc_address *a) {
@@ -25,7 +19,8 @@ static void check_inet(lua_State *L, int idx, mproc_family family,
     luaL_argerror(L, idx, "{host, port} expected: port is not an integer");
   if (port < 0 || port > 65535)
     luaL_argerror(L, idx, "port must be from 0 to 65535");
-  if (!mproc_address_inet(a, family, tobytes(L, -2), (uint16_t)port, &problem))
+  if (!mproc_address_inet(a, family, lmp_toview(L, -2), (uint16_t)port,
+                          &problem))
     luaL_argerror(L, idx, problem);
   lua_pop(L, 2);
 }
@@ -40,7 +35,7 @@ mproc_status lmp_checkaddress(lua_State *L, int idx, mproc_family family,
   }
   if (lua_type(L, idx) != LUA_TSTRING)
     luaL_typeerror(L, idx, "{host, port} or path");
-  path = tobytes(L, idx);
+  path = lmp_toview(L, idx);
   if (path.size > MPROC_PATH_MAX)
     return MPROC_PATH_TOO_LONG;
   if (!mproc_address_path(a, family, path, mproc_os_has_abstract(), &problem))
@@ -73,7 +68,7 @@ int lmp_address_type(lua_State *L) {
   mproc_address a;
   a.family = MPROC_AF_UNIX;
   if (lua_type(L, 1) == LUA_TSTRING)
-    a.family = (uint8_t)mproc_address_string_family(tobytes(L, 1));
+    a.family = (uint8_t)mproc_address_string_family(lmp_toview(L, 1));
   else
     lmp_checkaddress(L, 1, MPROC_FAMILY_NONE, &a);
   lua_pushstring(L, mproc_family_name((mproc_family)a.family));

@@ -91,10 +91,17 @@ static int client_index(lua_State *L) {
   return lmp_connection_index(L);
 }
 
+/* ---- the tables ---- */
+
+/* clang-format off */
+static const luaL_Reg methods[] = { /* beside a Connection's */
+  {"handshake", client_handshake},
+  {NULL, NULL},
+};
+/* clang-format on */
+
 void lmp_openclient(lua_State *L) {
   lmp_newtype(L, LMP_CLIENT, lmp_connection_methods, lmp_connection_metamethods,
               client_index, &lmp_state(L)->client_mt);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_pushcclosure(L, client_handshake, 1);
-  lua_setfield(L, -2, "handshake");
+  lmp_setfunctions(L, methods);
 }

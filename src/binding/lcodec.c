@@ -3,6 +3,52 @@
 */
 #include "binding/lmp.h"
 
+/* ---- what options say of it ---- */
+
+/* [-0, +0, m] Sets entry 'i' of the table on the top: {[name] = options}. */
+static void set_option(lua_State *L, int i, const char *name, int idx) {
+  if (idx == 0)
+    return;
+  if (lua_rawgeti(L, -1, i) != LUA_TTABLE) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, -3, i);
+  }
+  lua_pushvalue(L, idx);
+  lua_setfield(L, -2, name);
+  lua_pop(L, 1);
+}
+
+/* [-0, +0, m] Sets entry 'i' to the codec's function of that name, or false. */
+static void set_function(lua_State *L, int i, const char *name, int codec) {
+  if (codec == 0)
+    lua_pushboolean(L, 0);
+  else
+    lua_getfield(L, codec, name);
+  lua_rawseti(L, -2, i);
+}
+
+void lmp_pushcodec(lua_State *L, const lmp_Options *o) {
+  if (o->codec == 0 && o->constructors == 0 && o->bytes == 0 &&
+      o->protocol == 0) {
+    lua_pushnil(L);
+    return;
+  }
+  lua_createtable(L, 4, 0);
+  set_function(L, 1, "dumps", o->codec);
+  set_function(L, 2, "", 0);
+  set_function(L, 3, "loads", o->codec);
+  set_function(L, 4, "", 0);
+  if (o->codec != 0) /* the options are pickle's */
+    return;
+  set_option(L, 2, "protocol", o->protocol);
+  set_option(L, 4, "bytes", o->bytes);
+  set_option(L, 4, "constructors", o->constructors);
+}
+
+/* ---- using it ---- */
+
 /*
 ** [-0, +2, -] Pushes a function of the codec of the connection at index 1 (entry
 ** 'which' of it, or pickle's own, which the registry has under 'key') and its

@@ -109,11 +109,14 @@ mproc_time lmp_deadlineof(const lmp_Connection *c) {
   return mproc_deadline_after(mproc_os_now(), c->timeout);
 }
 
+static mproc_handle handle_of(const lmp_Connection *c) {
+  return c->core == NULL ? MPROC_NO_HANDLE : mproc_connection_handle(c->core);
+}
+
 /* [-0, +1, m] Pushes the text that names the other end in messages. */
 static const char *push_name(lua_State *L, int idx, const lmp_Connection *c) {
   char text[MPROC_ADDRESS_TEXT_MAX];
-  mproc_handle h =
-      c->core == NULL ? MPROC_NO_HANDLE : mproc_connection_handle(c->core);
+  mproc_handle h = handle_of(c);
   mproc_address a;
   if (lua_getiuservalue(L, idx, LMP_NAME) == LUA_TSTRING)
     return lua_tostring(L, -1);
@@ -333,14 +336,7 @@ static int conn_timeout(lua_State *L) {
   lmp_Connection *c = lmp_checkconnection(L, 1);
   mproc_time wake;
   wanted(c, &wake);
-  if (is_dirty(L, c))
-    wake = 0;
-  if (wake == MPROC_NEVER) {
-    lua_pushnil(L);
-  } else {
-    mproc_time left = mproc_deadline_left(wake, mproc_os_now());
-    lua_pushnumber(L, (lua_Number)left / (lua_Number)MPROC_SECOND);
-  }
+  lmp_pushleft(L, is_dirty(L, c) ? 0 : wake);
   return 1;
 }
 
@@ -352,8 +348,7 @@ static void push_closed(lua_State *L, const lmp_Connection *c) {
 
 static void push_peer(lua_State *L, const lmp_Connection *c) {
   mproc_address a;
-  mproc_handle h =
-      c->core == NULL ? MPROC_NO_HANDLE : mproc_connection_handle(c->core);
+  mproc_handle h = handle_of(c);
   if (h != MPROC_NO_HANDLE && mproc_os_peer_address(h, &a))
     lmp_pushaddress(L, &a);
   else
@@ -362,8 +357,7 @@ static void push_peer(lua_State *L, const lmp_Connection *c) {
 
 static void push_credentials(lua_State *L, const lmp_Connection *c) {
   mproc_credentials peer;
-  mproc_handle h =
-      c->core == NULL ? MPROC_NO_HANDLE : mproc_connection_handle(c->core);
+  mproc_handle h = handle_of(c);
   if (h == MPROC_NO_HANDLE || !mproc_os_peer_credentials(h, &peer)) {
     lua_pushnil(L);
     return;

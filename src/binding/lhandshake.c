@@ -18,7 +18,7 @@ typedef struct Handshake {
 static mproc_view key_of(lua_State *L, int idx) {
   mproc_view v;
   lua_getiuservalue(L, idx, KEY);
-  v.data = (const uint8_t *)lua_tolstring(L, -1, &v.size);
+  v = lmp_toview(L, -1);
   lua_pop(L, 1); /* the user value keeps it alive */
   return v;
 }

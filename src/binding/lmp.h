@@ -172,6 +172,9 @@ double lmp_optseconds(lua_State *L, int idx);
 /* [-0, +0, v] The same as a deadline from now. */
 mproc_time lmp_optdeadline(lua_State *L, int idx);
 
+/* [-0, +1, -] Pushes the seconds that are left until then; nil: for ever. */
+void lmp_pushleft(lua_State *L, mproc_time until);
+
 /* [-0, +0, v] A size: an integer from 0 on. nil and none are 'otherwise'. */
 uint64_t lmp_optsize(lua_State *L, int idx, uint64_t otherwise);
 
@@ -208,13 +211,6 @@ enum {
 ** that 'o' points into: leave them on the stack for as long as 'o' is used.
 */
 void lmp_checkoptions(lua_State *L, int idx, int whose, lmp_Options *o);
-
-/*
-** [-0, +1, m] Pushes what the options say of the codec, for LMP_CODEC: nil for
-** pickle as it is, or {dumps, options for it, loads, options for it}, of which
-** each may be false.
-*/
-void lmp_pushcodec(lua_State *L, const lmp_Options *o);
 
 /* ---- lblock.c: the one place that blocks ---- */
 
@@ -281,6 +277,12 @@ int lmp_set_waiter(lua_State *L);
 ** in non-blocking mode, before it is told to be.
 */
 int lmp_nonblocking(lua_State *L);
+
+/*
+** Nanoseconds between two looks, where no handle tells a loop of the program of all
+** that it waits for: pollers over poll(2) have none.
+*/
+#define LMP_BLIND_PAUSE (MPROC_SECOND / 50)
 
 /* [-0, +0, -] Whether there is one. */
 bool lmp_haswaiter(lua_State *L);
@@ -400,6 +402,13 @@ lmp_Connection *lmp_checkwritable(lua_State *L);
 ** others may have closed it since, which is misuse.
 */
 lmp_Connection *lmp_stillopen(lua_State *L);
+
+/*
+** [-0, +1, m] Pushes what the options say of the codec, for LMP_CODEC: nil for
+** pickle as it is, or {dumps, options for it, loads, options for it}, of which
+** each may be false.
+*/
+void lmp_pushcodec(lua_State *L, const lmp_Options *o);
 
 /*
 ** [-1, +1 or +2, e] Replaces the value on the top by the message that the codec

@@ -26,6 +26,14 @@ mproc_time lmp_optdeadline(lua_State *L, int idx) {
   return mproc_deadline_after(mproc_os_now(), seconds);
 }
 
+void lmp_pushleft(lua_State *L, mproc_time until) {
+  if (until == MPROC_NEVER)
+    lua_pushnil(L);
+  else
+    lua_pushnumber(L, (lua_Number)mproc_deadline_left(until, mproc_os_now()) /
+                          (lua_Number)MPROC_SECOND);
+}
+
 uint64_t lmp_optsize(lua_State *L, int idx, uint64_t otherwise) {
   lua_Integer n;
   int whole;
@@ -39,27 +47,22 @@ uint64_t lmp_optsize(lua_State *L, int idx, uint64_t otherwise) {
   return (uint64_t)n;
 }
 
-/* ---- digests ---- */
-
-/* Misuse of argument 'arg': the value on the top names no digest. */
-static int unknown_digest(lua_State *L, int arg) {
+/* Misuse of argument 'arg': the value on the top names no 'what'. */
+static int unknown(lua_State *L, int arg, const char *what) {
   const char *name = luaL_tolstring(L, -1, NULL);
-  lua_pushfstring(L, "unknown digest '%s'", name);
+  lua_pushfstring(L, "unknown %s '%s'", what, name);
   return luaL_argerror(L, arg, lua_tostring(L, -1));
 }
+
+/* ---- digests ---- */
 
 /* The digest of that name; misuse is reported for argument 'arg'. */
 static mproc_digest check_digest(lua_State *L, int idx, int arg) {
   mproc_digest d = MPROC_SHA256;
-  mproc_view name;
-  bool known = lua_type(L, idx) == LUA_TSTRING;
-  if (known) {
-    name.data = (const uint8_t *)lua_tolstring(L, idx, &name.size);
-    known = mproc_digest_find(name, &d);
-  }
-  if (!known) {
+  if (lua_type(L, idx) != LUA_TSTRING ||
+      !mproc_digest_find(lmp_toview(L, idx), &d)) {
     lua_pushvalue(L, idx);
-    unknown_digest(L, arg);
+    unknown(L, arg, "digest");
   }
   return d;
 }
@@ -123,11 +126,9 @@ static lua_Integer read_integer(const Reader *r, lua_Integer min,
 }
 
 static mproc_view read_string(const Reader *r) {
-  mproc_view v;
   if (lua_type(r->L, -1) != LUA_TSTRING)
     wrong(r, "string");
-  v.data = (const uint8_t *)lua_tolstring(r->L, -1, &v.size);
-  return v;
+  return lmp_toview(r->L, -1);
 }
 
 /* ---- the options; each reader leaves what it points into on the stack ---- */
@@ -304,45 +305,40 @@ static const Option options[] = {
 
 #define OPTION_COUNT (sizeof options / sizeof options[0])
 
-static const Option *find_option(const char *name, int whose) {
-  for (size_t i = 0; i < OPTION_COUNT; i++) {
-    if ((options[i].whose & whose) != 0 && strcmp(options[i].name, name) == 0)
-      return &options[i];
-  }
-  return NULL;
-}
-
-/* Misuse of argument 'idx': the key on the top is no option. */
-static int unknown_option(lua_State *L, int idx) {
-  const char *name = luaL_tolstring(L, -1, NULL);
-  lua_pushfstring(L, "unknown option '%s'", name);
-  return luaL_argerror(L, idx, lua_tostring(L, -1));
-}
-
-/* Misuse, should the table at 'idx' have a key that is no option. */
-static void check_keys(lua_State *L, int idx, int whose) {
+/* Misuse, should the table at 'idx' have a key that 'is_option' does not know by
+   'those'. */
+static void check_keys(lua_State *L, int idx,
+                       bool (*is_option)(const char *name, const void *those),
+                       const void *those) {
   lua_pushnil(L);
   while (lua_next(L, idx) != 0) {
     lua_pop(L, 1);
     if (lua_type(L, -1) != LUA_TSTRING ||
-        find_option(lua_tostring(L, -1), whose) == NULL)
-      unknown_option(L, idx);
+        !is_option(lua_tostring(L, -1), those))
+      unknown(L, idx, "option");
   }
 }
 
-static bool is_among(const char *names, const char *name) {
-  while (*names != '\0' && strcmp(names, name) != 0)
-    names += strlen(names) + 1;
-  return *names != '\0';
+/* 'whose': LMP_FOR_... bits. */
+static bool is_theirs(const char *name, const void *whose) {
+  for (size_t i = 0; i < OPTION_COUNT; i++) {
+    if ((options[i].whose & *(const int *)whose) != 0 &&
+        strcmp(options[i].name, name) == 0)
+      return true;
+  }
+  return false;
+}
+
+/* 'names': as lmp_checkkeys has them. */
+static bool is_among(const char *name, const void *names) {
+  const char *each = (const char *)names;
+  while (*each != '\0' && strcmp(each, name) != 0)
+    each += strlen(each) + 1;
+  return *each != '\0';
 }
 
 void lmp_checkkeys(lua_State *L, int idx, const char *names) {
-  lua_pushnil(L);
-  while (lua_next(L, idx) != 0) {
-    lua_pop(L, 1);
-    if (lua_type(L, -1) != LUA_TSTRING || !is_among(names, lua_tostring(L, -1)))
-      unknown_option(L, idx);
-  }
+  check_keys(L, idx, is_among, names);
 }
 
 static void set_defaults(lmp_Options *o, int whose) {
@@ -353,48 +349,6 @@ static void set_defaults(lmp_Options *o, int whose) {
   o->listener.socket.mode = -1;
   o->listener.timeout = MPROC_HANDSHAKE_SECONDS;
   o->dial.timeout = -1;
-}
-
-/* [-0, +0, m] Sets entry 'i' of the table on the top: {[name] = options}. */
-static void set_option(lua_State *L, int i, const char *name, int idx) {
-  if (idx == 0)
-    return;
-  if (lua_rawgeti(L, -1, i) != LUA_TTABLE) {
-    lua_pop(L, 1);
-    lua_newtable(L);
-    lua_pushvalue(L, -1);
-    lua_rawseti(L, -3, i);
-  }
-  lua_pushvalue(L, idx);
-  lua_setfield(L, -2, name);
-  lua_pop(L, 1);
-}
-
-/* [-0, +0, m] Sets entry 'i' to the codec's function of that name, or false. */
-static void set_function(lua_State *L, int i, const char *name, int codec) {
-  if (codec == 0)
-    lua_pushboolean(L, 0);
-  else
-    lua_getfield(L, codec, name);
-  lua_rawseti(L, -2, i);
-}
-
-void lmp_pushcodec(lua_State *L, const lmp_Options *o) {
-  if (o->codec == 0 && o->constructors == 0 && o->bytes == 0 &&
-      o->protocol == 0) {
-    lua_pushnil(L);
-    return;
-  }
-  lua_createtable(L, 4, 0);
-  set_function(L, 1, "dumps", o->codec);
-  set_function(L, 2, "", 0);
-  set_function(L, 3, "loads", o->codec);
-  set_function(L, 4, "", 0);
-  if (o->codec != 0) /* the options are pickle's */
-    return;
-  set_option(L, 2, "protocol", o->protocol);
-  set_option(L, 4, "bytes", o->bytes);
-  set_option(L, 4, "constructors", o->constructors);
 }
 
 /* A challenge that 'digests' would not take an answer to helps nobody: unless
@@ -418,7 +372,7 @@ void lmp_checkoptions(lua_State *L, int idx, int whose, lmp_Options *o) {
   if (lua_type(L, idx) != LUA_TTABLE)
     luaL_typeerror(L, idx, "table of options");
   luaL_checkstack(L, 2 * (int)OPTION_COUNT + 10, "too many options");
-  check_keys(L, idx, whose);
+  check_keys(L, idx, is_theirs, &whose);
   o->listener.connection.policy.challenge = MPROC_DIGEST_COUNT; /* not told */
   for (size_t i = 0; i < OPTION_COUNT; i++) {
     const Option *option = &options[i];

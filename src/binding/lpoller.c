@@ -110,15 +110,11 @@ static void push_ready(lua_State *L) {
   }
 }
 
-/* Nanoseconds between two looks, where no handle tells a loop of the program what
-   is buffered. */
-#define BLIND_PAUSE (MPROC_SECOND / 50)
-
 /* When to look again in any case. */
 static mproc_time wake_of(lua_State *L, const mproc_poller *core) {
   mproc_time wake = mproc_poller_wake(core);
   if (lmp_haswaiter(L) && mproc_poller_handle(core) == MPROC_NO_HANDLE)
-    wake = mproc_deadline_min(wake, mproc_os_now() + BLIND_PAUSE);
+    wake = mproc_deadline_min(wake, mproc_os_now() + LMP_BLIND_PAUSE);
   return wake;
 }
 
@@ -214,11 +210,7 @@ int lmp_pushtimeout(lua_State *L, mproc_poller *core) {
   mproc_time wake = mproc_poller_has(core) ? 0 : mproc_poller_wake(core);
   if (st != MPROC_OK)
     return lmp_pushfailure(L, st, "waiting", NULL);
-  if (wake == MPROC_NEVER)
-    lua_pushnil(L);
-  else
-    lua_pushnumber(L, (lua_Number)mproc_deadline_left(wake, mproc_os_now()) /
-                          (lua_Number)MPROC_SECOND);
+  lmp_pushleft(L, wake);
   return 1;
 }
 

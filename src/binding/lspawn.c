@@ -62,7 +62,6 @@ static void check_sequence(lua_State *L, lua_Integer n) {
 */
 static char *const *push_argv(lua_State *L) {
   lua_Integer n;
-  luaL_checktype(L, ARGV, LUA_TTABLE);
   n = (lua_Integer)lua_rawlen(L, ARGV);
   lua_newtable(L);
   for (lua_Integer i = 1; i <= n; i++) {

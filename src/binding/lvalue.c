@@ -17,6 +17,12 @@ static const char *const type_names[LMP_VALUE_TYPES] = {
     "bytes", "str",   "global", "object",    "int",
 };
 
+mproc_view lmp_toview(lua_State *L, int idx) {
+  mproc_view v;
+  v.data = (const uint8_t *)lua_tolstring(L, idx, &v.size);
+  return v;
+}
+
 void lmp_pushtype(lua_State *L, lmp_ValueType type) {
   lua_getiuservalue(L, lua_upvalueindex(1), LMP_METATABLES + (int)type);
 }
@@ -261,12 +267,6 @@ static void intern_global(lua_State *L, mproc_view module, mproc_view name) {
   lua_pop(L, 1);
 }
 
-static mproc_view tobytes(lua_State *L, int idx) {
-  mproc_view v;
-  v.data = (const uint8_t *)lua_tolstring(L, idx, &v.size);
-  return v;
-}
-
 void lmp_pushglobal(lua_State *L, mproc_view module, mproc_view name,
                     bool old) {
   const lmp_State *s = lmp_state(L);
@@ -277,7 +277,7 @@ void lmp_pushglobal(lua_State *L, mproc_view module, mproc_view name,
   lua_pushlstring(L, (const char *)module.data, module.size);
   lua_pushlstring(L, (const char *)name.data, name.size);
   translate(L, &s->names_2to3, &s->imports_2to3);
-  intern_global(L, tobytes(L, -2), tobytes(L, -1));
+  intern_global(L, lmp_toview(L, -2), lmp_toview(L, -1));
   lua_replace(L, -3);
   lua_pop(L, 1);
 }
@@ -297,7 +297,7 @@ void lmp_pushglobalname(lua_State *L, int idx, bool old) {
 static int global_new(lua_State *L) {
   luaL_checktype(L, 1, LUA_TSTRING);
   luaL_checktype(L, 2, LUA_TSTRING);
-  intern_global(L, tobytes(L, 1), tobytes(L, 2));
+  intern_global(L, lmp_toview(L, 1), lmp_toview(L, 2));
   return 1;
 }
 

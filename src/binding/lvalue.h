@@ -37,6 +37,9 @@ typedef struct lmp_Int {
   uint8_t data[]; /* in the minimal form */
 } lmp_Int;
 
+/* [-0, +0, -] The bytes of the string at 'idx', which belong to it. */
+mproc_view lmp_toview(lua_State *L, int idx);
+
 /* [-0, +1, -] Pushes the metatable of a type. */
 void lmp_pushtype(lua_State *L, lmp_ValueType type);
 

@@ -12,9 +12,6 @@
 
 #define ANCHOR 1 /* user value: the connection whose 'waits' it counts in */
 
-/* Nanoseconds between two looks, where the system has no sets with handles. */
-#define BLIND_PAUSE (MPROC_SECOND / 50)
-
 /* Where 'many', followed by the items, 'op.w.count' of them. */
 typedef struct lmp_Waiting {
   lmp_Operation op;
@@ -125,7 +122,7 @@ static void make_set(lua_State *L, lmp_Waiting *w) {
     return;
   }
   if (w->item.handle == MPROC_NO_HANDLE) {
-    w->until = mproc_deadline_min(w->until, mproc_os_now() + BLIND_PAUSE);
+    w->until = mproc_deadline_min(w->until, mproc_os_now() + LMP_BLIND_PAUSE);
     return;
   }
   /* writers second: for a handle of both kinds theirs say it all */
@@ -227,17 +224,8 @@ static int waiting_events(lua_State *L) {
   return 1;
 }
 
-/* [-0, +1, -] Pushes the seconds that are left, or nil: no limit. */
-static void push_timeout(lua_State *L, const lmp_Waiting *w) {
-  mproc_time left = mproc_deadline_left(w->until, mproc_os_now());
-  if (left == MPROC_NEVER)
-    lua_pushnil(L);
-  else
-    lua_pushnumber(L, (lua_Number)left / (lua_Number)MPROC_SECOND);
-}
-
 static int waiting_timeout(lua_State *L) {
-  push_timeout(L, check_waiting(L));
+  lmp_pushleft(L, check_waiting(L)->until);
   return 1;
 }
 
@@ -293,7 +281,7 @@ int lmp_pushwaiting(lua_State *L, const lmp_Operation *op) {
     lua_pop(L, 1);
     lua_pushstring(L, mode_of(w));
   }
-  push_timeout(L, w);
+  lmp_pushleft(L, w->until);
   return place;
 }
 
