@@ -507,6 +507,30 @@ describe("README.md and types/", function()
     end
   end)
 
+  it("name every option of serve, and no other", function()
+    local options = assert(read("lua/multiprocessing/serve.lua"):match("\nlocal OPTIONS = (%b{})"),
+                           "serve.lua does not look as it did")
+    local class = assert(types:match("%-%-%-@class multiprocessing.ServeOptions\n(.-)\n\n"))
+    local names, declared = assert(load("return " .. options))(), {}
+    for name in class:gmatch("%-%-%-@field ([%w_]+)%?? ") do declared[name] = names[name] or "?" end
+    assert.is_true(next(names) ~= nil)
+    assert.same(names, declared)
+    local section = assert(page:match("\n### Many peers\n(.-)\n### "))
+    for name in pairs(names) do assert_has(section, "`" .. name .. "`", "README.md") end
+  end)
+
+  it("name every waiter", function()
+    local files = assert(sys.listdir("lua/multiprocessing/waiter"))
+    assert.is_true(#files > 0)
+    for _, file in ipairs(files) do
+      local module = "multiprocessing.waiter." .. file:gsub("%.lua$", "")
+      assert_has(page, '`require "' .. module .. '"`', "README.md")
+      local declared = read("types/" .. module:gsub("%.", "/") .. ".lua")
+      assert_has(declared, "---@meta " .. module .. "\n", "types/")
+      assert_has(declared, "---@type multiprocessing.Waiter\n", "types/")
+    end
+  end)
+
   it("link to files that exist", function()
     for target in page:gmatch("%]%(([^)#]+)%)") do
       assert(sys.stat(target), "README.md links to " .. target)
