@@ -6,7 +6,7 @@
 #   make check      linters and the rules of the layers
 #   make fuzz       each fuzz target for FUZZ_SECONDS=60 (clang's libFuzzer);
 #                   FUZZ="loads frame": only these
-#   make bench      speed beside C, CPython and other libraries, in 5 minutes
+#   make bench      speed beside C, CPython and others, in three to five minutes
 #                   (BENCH="w2 codec", PEERS=..., CPUS=2: see bench/README.md);
 #                   bench-scale: the larger sizes and counts
 #   make install    into $(PREFIX), under $(DESTDIR); uninstall takes it away

@@ -59,7 +59,7 @@ local connection = {}
 --- which descriptors come. Default false; for a Client and accepted connections true
 ---@field readahead? boolean
 --- what `send` and `recv` use; default multiprocessing.pickle. Each may return nil and
---- an error
+--- an error. `protocol`, `bytes` and `constructors` have no effect then
 ---@field codec? {dumps: (fun(value: any): string?, any), loads: (fun(s: string): any, any)}
 ---@field protocol? integer 0 to 5: of the pickles that `send` writes; default 4
 --- "wrap": `recv` gives Python's bytes as `pickle.bytes`; default "string"
@@ -178,7 +178,7 @@ function connection.messages(connections, mode) end
 
 --- What happens to a server: "open", conn; "message", conn, message; "close", conn;
 --- "error", conn or nil, err. Ends when the listener is closed and the last peer has
---- gone; `break` closes them all.
+--- gone; `break` closes them all. Throws only what can never pass, as `connections`.
 ---@param listener multiprocessing.Listener
 ---@param options multiprocessing.ServeOptions?
 ---@return fun(): "open"|"message"|"close"|"error"|nil, multiprocessing.Connection?, any
@@ -305,7 +305,8 @@ local Listener = {}
 function Listener:accept(timeout) end
 
 --- Iterates over the peers that pass the handshake, until the listener is
---- closed. What goes wrong is given to `on_error`, and does not end the loop.
+--- closed. What goes wrong is given to `on_error`, and does not end the loop. Throws
+--- only what can never pass: the descriptor is no longer a listening socket.
 ---@param on_error (fun(err: multiprocessing.Error))?
 ---@return fun(): multiprocessing.Connection?
 function Listener:connections(on_error) end

@@ -15,7 +15,7 @@ local pickle = {}
 --- `__setstate(value, state)`, `__extend(value, items)`, `__setitems(value, pairs)`
 ---@field constructors? table<string, fun(...: any): any>
 ---@field max_depth? integer of nesting; default no limit
----@field max_int_digits? integer of a decimal integer (protocol 0); default 4300
+---@field max_int_digits? integer of an integer in decimal (protocols 0 and 1); default 4300
 ---@field max_memory? integer bytes, roughly; default no limit
 ---@field persistent_load? fun(id: any): any what gives the value of a persistent id
 
