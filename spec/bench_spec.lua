@@ -29,7 +29,7 @@ describe("bench/run", function()
     local code, said = bench:wait()
     assert.equal(0, code, said)
     local json = read_file(dir:join("bench-some.json"))
-    for _, name in ipairs {"w1", "w2", "w3", "w4", "w5", "w6", "w7", "dumps",
+    for _, name in ipairs {"w1", "w2", "w3", "w4", "w5", "w6", "w7", "look", "dumps",
                            "loads"} do
       assert.matches(('"workload": "%s"'):format(name), json, 1, true)
     end

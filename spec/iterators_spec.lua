@@ -336,6 +336,22 @@ describe("connection.ready", function()
     assert.same({b}, seen)
   end)
 
+  it("gives each its turn, whatever one of them has", function()
+    local chatty, loud, _ <close> = helpers.pair()
+    local a, b, _ <close> = helpers.pair()
+    for i = 1, 100 do assert(loud:send_bytes("message " .. i)) end
+    assert(a:send_bytes("me too"))
+    for _, objects in ipairs {{chatty, b}, {b, chatty}} do
+      local heard = 0
+      for conn in connection.ready(objects, LIMIT) do
+        if conn == b then break end
+        assert(conn:recv_bytes())
+        heard = heard + 1
+      end
+      assert.is_true(heard <= 1)
+    end
+  end)
+
   it("takes all that wait takes", function()
     local r, w = assert(sys.pipe())
     local reader <close> = helpers.raw(r)
@@ -566,6 +582,24 @@ describe("connection.messages", function()
     assert.equal(before, helpers.nfds())
     pcall(function() for _ in connection.messages(readers) do error("stop") end end)
     assert.equal(before, helpers.nfds())
+  end)
+
+  it("closes what it opened when it is dropped and collected", function()
+    local reader, writer <const> = assert(connection.Pipe(false))
+    local _ <close> = helpers.closing(reader, writer)
+    writer:send(1)
+    writer:send(2)
+    collectgarbage()
+    local before = helpers.nfds()
+    do
+      local next_message = connection.messages {reader}
+      local _, message = next_message()
+      assert.equal(1, message)
+    end
+    collectgarbage()
+    collectgarbage()
+    assert.equal(before, helpers.nfds())
+    assert.equal(2, reader:recv())
   end)
 
   it("throws for misuse", function()

@@ -12,13 +12,14 @@ local LARGE = ("x"):rep(helpers.slow and 1 << 20 or 1 << 22)
 
 local fails = helpers.assert_fails
 
--- How many conversations there is room for: two descriptors for each.
+-- How many conversations there shall be, and for how many of them there is room:
+-- two descriptors for each. The limit that was before.
 local function room_for(wanted)
   local limit = assert(sys.setrlimit_nofile(-1)) -- as many as may be
   local now = assert(sys.setrlimit_nofile(-1))
   if helpers.slow then wanted = wanted // 10 end
-  if now > 0 then wanted = math.min(wanted, (now - helpers.nfds() - 50) // 2) end
-  return wanted, limit
+  local room = now > 0 and (now - helpers.nfds() - 50) // 2 or wanted
+  return wanted, room, limit
 end
 
 --- Defines the tests. `loop.waiter`: what set_waiter is given; `loop.start(f, ...)`
@@ -32,7 +33,12 @@ return function(loop, busted)
   after_each(function() connection.set_waiter(nil) end)
 
   it("holds many conversations at once", function()
-    local count, limit = room_for(loop.conversations)
+    local count, room, limit = room_for(loop.conversations)
+    if room < count then
+      sys.setrlimit_nofile(limit)
+      pending(("%d conversations: the limit of descriptors has room for %d"):format(
+        count, room))
+    end
     local listener = assert(connection.Listener(nil, {authkey = KEY, backlog = 128}))
     local served, done, most = 0, 0, 0
 

@@ -41,6 +41,19 @@ local function in_child(f)
   assert.equal(0, code)
 end
 
+--- Puts what no message can come from in the place of an open descriptor: the
+--- system would say ENOTSOCK.
+local function put_nothing_at(fd)
+  assert(sys.close(fd))
+  local lower = {} -- numbers that are free, too, and come first
+  while true do
+    local new = assert(sys.open("/dev/null", "r"))
+    if new == fd then break end
+    table.insert(lower, new)
+  end
+  for _, number in ipairs(lower) do sys.close(number) end
+end
+
 for kind, make in pairs {["an AF_UNIX socket"] = meet, ["TCP"] = meet_tcp} do
   describe("A receive that waits, over " .. kind, function()
     it("ends when a message comes", function()
@@ -257,6 +270,34 @@ describe("The bytes that connections have read ahead", function()
     end
   end)
 
+  local function of_one(conn) return conn:messages("bytes") end
+
+  local function of_many(conn, other)
+    local next_message, state, control, closing =
+      connection.messages({conn, other}, "bytes")
+    return function() return select(2, next_message()) end, state, control, closing
+  end
+
+  for name, messages in pairs {
+    ["conn:messages"] = of_one, ["connection.messages"] = of_many,
+  } do
+    it("are given by " .. name .. " before the system is asked again", function()
+      local conn, raw, _ <close> = helpers.ahead_peer()
+      local other, far, _ <close> = helpers.pair()
+      raw:write(helpers.frame("1") .. helpers.frame("2") .. helpers.frame("3"))
+      local got = {}
+      for message in messages(conn, other) do
+        table.insert(got, message)
+        if #got == 1 then
+          put_nothing_at(conn:fileno())
+          far:send_bytes("of another one")
+        end
+        if #got == 3 or message == "of another one" then break end
+      end
+      assert.same({"1", "2", "3"}, got)
+    end)
+  end
+
   it("survive that their neighbours are closed", function()
     local list, all = peers(3)
     local _ <close> = all
@@ -443,6 +484,20 @@ describe("Large messages", function()
 end)
 
 describe("Connection:setspin", function()
+  it("keeps the processor busy meanwhile, as no other wait does", function()
+    local a, _, _ <close> = helpers.pair()
+    a:settimeout(0.2)
+    local function processor_time(spin)
+      a:setspin(spin)
+      local before = os.clock()
+      assert_late(a:recv_bytes())
+      return os.clock() - before
+    end
+    processor_time(nil) -- what is done only once
+    local idle = processor_time(nil)
+    assert.is_true(processor_time(0.2) > 20 * idle)
+  end)
+
   it("is misuse without an argument, or with a wrong one", function()
     local a, _, _ <close> = helpers.pair()
     for _, wrong in ipairs {"now", true, {}, 0 / 0} do

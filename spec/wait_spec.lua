@@ -471,6 +471,9 @@ local function describe_objects(way, wait) -- luacheck: ignore 431
         assert.same({object, r}, wait({object, r}, LIMIT))
         unistd.close(r)
       end)
+    else
+      pending("may be luaposix's: descriptors, and what has them"
+              .. " (luaposix: no module for this Lua)")
     end
 
     local has_luv, uv = pcall(require, "luv")
@@ -758,4 +761,76 @@ describe("With a Poller", function()
   before_each(function() wait_by_poller, poller = waiter_by_poller() end)
   after_each(function() poller:close() end)
   describe_objects("Poller:wait", function(...) return wait_by_poller(...) end)
+end)
+
+-- What waits, and what receives.
+local SYSTEM_CALLS = "read,readv,recvfrom,recvmsg,?accept,accept4,?poll,ppoll,?select,"
+  .. "pselect6,?epoll_wait,epoll_pwait,?epoll_pwait2,epoll_ctl,?epoll_create,epoll_create1"
+
+--- The system calls of a Lua program after each of its `mark(name)`, by strace:
+--- {name = {"ppoll", …}}; or nil, reason where there is none, or it may not trace.
+local function system_calls(script)
+  local dir <close> = helpers.tmpdir()
+  local log = dir:join("trace")
+  local argv = {"strace", "-qq", "-o", log, "-e", "trace=openat," .. SYSTEM_CALLS}
+  local program = helpers.lua_command(
+    [[local function mark(name) io.open("/of-the-spec/" .. name) end ]] .. script)
+  table.move(program, 1, #program, #argv + 1, argv)
+  local started, child = pcall(helpers.start, argv, {
+    stderr = "stdout",
+    -- a sanitizer cannot look for leaks while it is traced
+    env = {MULTIPROCESSING_FORCE = false, ASAN_OPTIONS = "detect_leaks=0"},
+  })
+  if not started then return nil, child end
+  local code, said = child:wait()
+  if code ~= 0 then
+    assert.matches("strace", said)
+    return nil, said
+  end
+  local calls, current = {}, {}
+  for line in io.lines(log) do
+    local name = line:match('^openat%(.-"/of%-the%-spec/(.-)"')
+    if name then
+      current = {}
+      calls[name] = current
+    else
+      table.insert(current, line:match("^([%w_]+)%("))
+    end
+  end
+  return calls
+end
+
+describe("wait: system calls", function()
+  it("are one, and one for a long list that stays the same, however it is kept", function()
+    local calls, reason = system_calls [[
+      local connection = require "multiprocessing.connection"
+      local a, b = assert(connection.Pipe())
+      local many, others = {}, {}
+      for i = 1, 40 do many[i], others[i] = assert(connection.Pipe()) end
+      mark "two"
+      connection.wait({a, b}, 0)
+      mark "many"
+      connection.wait(many, 0)
+      mark "many, again"
+      connection.wait(many, 0)
+      mark "many, for the third time"
+      connection.wait(many, 0)
+      mark "Poller"
+      local poller = connection.Poller()
+      poller:add(b)
+      mark "wait of a Poller"
+      poller:wait(0)
+      mark "end"]]
+    if not calls then pending(reason) end
+    local function waits(name)
+      assert.equal(1, #calls[name], name .. ": " .. table.concat(calls[name], " "))
+      return (calls[name][1]:gsub("^ppoll$", "poll"):gsub("^epoll_p?wait2?$", "epoll_wait"))
+    end
+    assert.equal("poll", waits("two"))
+    assert.equal("poll", waits("many"))
+    local poller <close> = assert(connection.Poller())
+    local kept = poller:fileno() and "epoll_wait" or "poll" -- as it is built
+    assert.equal(kept, waits("many, for the third time"))
+    assert.equal(kept, waits("wait of a Poller"))
+  end)
 end)

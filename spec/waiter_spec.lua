@@ -173,6 +173,59 @@ describe("A waiter", function()
     end
   end)
 
+  it("is asked by recv_handle, and by send_handle where there is no room", function()
+    local a, b, _ <close> = helpers.pair()
+    local r, w = assert(sys.pipe())
+    local _ <close> = helpers.closing(helpers.raw(r), helpers.raw(w))
+    asks("r", function() sys.close(assert(b:recv_handle())) end,
+         function() assert(a:send_handle(r)) end)
+
+    local peer <close> = helpers.raw_peer()
+    local fd = peer.conn:fileno()
+    repeat until (sys.try_write(fd, ("x"):rep(4096)) or 0) == 0
+    asks("w", function() assert(peer.conn:send_handle(r)) end, function()
+      while peer.raw:poll("r", 0) do assert(peer.raw:read(65536)) end
+    end)
+    assert.equal("\1", peer.raw:read(10))
+  end)
+
+  it("is asked by connection.messages and serve", function()
+    local a, b, _ <close> = helpers.pair()
+    asks("r", function()
+      for conn, message in connection.messages {b} do
+        assert.equal(b, conn)
+        assert.equal("one", message)
+      end
+    end, function()
+      assert(a:send("one"))
+      a:close()
+    end)
+
+    local listener <close> = assert(connection.Listener())
+    local seen = {}
+    asks("r", function()
+      for event, _, message in connection.serve(listener) do
+        table.insert(seen, event)
+        if event == "message" then assert.equal("two", message) end
+        if event == "close" then listener:close() end
+      end
+    end, function()
+      local client <close> = assert(connection.Client(listener.address))
+      assert(client:send("two"))
+    end)
+    assert.same({"open", "message", "close"}, seen)
+  end)
+
+  it("is asked by a receive at once: setspin has no effect", function()
+    local a, b, _ <close> = helpers.pair()
+    b:setspin(math.huge)
+    asks("r", function() assert.equal("one", b:recv()) end,
+         function() assert(a:send("one")) end)
+    asks("r", function() assert.is_true(b:poll(LIMIT)) end,
+         function() assert(a:send("two")) end)
+    assert.equal("two", b:recv())
+  end)
+
   it("is asked by detach, and by a close that delivers", function()
     for _, name in ipairs {"close", "detach"} do
       local a, b, _ <close> = full_pair()

@@ -487,7 +487,8 @@ function Connection:poll(timeout) end
 function Connection:settimeout(seconds) end
 
 --- Makes each later receive and `poll` look again and again for so long before it
---- waits. That saves the time to be woken, and keeps a processor busy meanwhile.
+--- waits. That saves the time to be woken, and keeps a processor busy meanwhile. It
+--- has no effect while a waiter is set.
 ---@param seconds number? nil or 0, as at first: it waits at once
 ---@return true
 function Connection:setspin(seconds) end
