@@ -33,7 +33,7 @@ describe("multiprocessing.waiter.copas", function()
   loop_cases({
     waiter = require "multiprocessing.waiter.copas",
     start = start, spawn = spawn, conversations = 100, -- select has a limit
-  }, {it = it, before_each = before_each, after_each = after_each})
+  }, {it = it, pending = pending, before_each = before_each, after_each = after_each})
 end)
 
 describe("socket.select", function()

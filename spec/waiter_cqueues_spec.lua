@@ -22,7 +22,7 @@ describe("multiprocessing.waiter.cqueues", function()
     start = start,
     spawn = function(f) queue:wrap(f) end,
     conversations = 1000,
-  }, {it = it, before_each = before_each, after_each = after_each})
+  }, {it = it, pending = pending, before_each = before_each, after_each = after_each})
 end)
 
 describe("cqueues.poll", function()

@@ -32,7 +32,7 @@ end
 describe("multiprocessing.waiter.luv", function()
   loop_cases({
     waiter = waiter, start = start, spawn = spawn, conversations = 1000,
-  }, {it = it, before_each = before_each, after_each = after_each})
+  }, {it = it, pending = pending, before_each = before_each, after_each = after_each})
 
   it("leaves nothing that keeps the loop running", function()
     connection.set_waiter(waiter)
