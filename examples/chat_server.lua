@@ -13,17 +13,13 @@ local function tell(text, except)
   end
 end
 
-print("ready")
-io.stdout:flush()
+io.stdout:write("ready\n"):flush()
 for event, conn, message in connection.serve(listener) do
-  if event == "message" and names[conn] then
-    tell(names[conn] .. ": " .. tostring(message), conn)
-  elseif event == "message" then
+  local name = names[conn]
+  if event == "close" and name then names[conn] = nil tell(name .. " leaves") end
+  if event == "message" and name then tell(name .. ": " .. tostring(message), conn) end
+  if event == "message" and not name then
     names[conn] = tostring(message)
     tell(names[conn] .. " joins")
-  elseif event == "close" and names[conn] then
-    local name = names[conn]
-    names[conn] = nil
-    tell(name .. " leaves")
   end
 end

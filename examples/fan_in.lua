@@ -23,15 +23,7 @@ for i = 1, 4 do
   readers[i] = processes[i].connection
 end
 
-for reader in connection.ready(readers) do
-  local message, err = reader:recv()
-  if message ~= nil then
-    print(pickle.repr(message))
-  else
-    assert(err.name == "EOFError", err)
-    for i, other in ipairs(readers) do
-      if other == reader then table.remove(readers, i) end
-    end
-  end
+for _, message, err in connection.messages(readers) do
+  print(pickle.repr(assert(message, err)))
 end
 for _, process in ipairs(processes) do assert(process:close() == 0) end

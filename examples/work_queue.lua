@@ -7,8 +7,7 @@ local listener <close> = assert(connection.Listener(arg[1], {backlog = 16}))
 local jobs, given, idle, answers, left = {}, {}, {}, {}, 20
 for i = 1, left do jobs[i] = left + 1 - i end
 
-print("ready")
-io.stdout:flush()
+io.stdout:write("ready\n"):flush()
 for event, conn, answer in connection.serve(listener) do
   if event == "open" then idle[conn] = true end
   if event == "close" then idle[conn] = nil table.insert(jobs, given[conn]) given[conn] = nil end

@@ -40,12 +40,12 @@ return function(loop, busted)
   after_each(function() connection.set_waiter(nil) end)
 
   local conversations = helpers.slow and loop.conversations // 10 or loop.conversations
-  local name = ("holds %d conversations at once"):format(conversations)
+  local title = ("holds %d conversations at once"):format(conversations)
   local if_room = it
   if not has_room_for(conversations) then
-    if_room, name = busted.pending, name .. " (too few descriptors)"
+    if_room, title = busted.pending, title .. " (too few descriptors)"
   end
-  if_room(name, function()
+  if_room(title, function()
     local count = conversations
     local _, limit = raise_limit()
     local listener = assert(connection.Listener(nil, {authkey = KEY, backlog = 128}))
