@@ -7,27 +7,40 @@
 
 /* The one in argument 1, open or not. */
 static lmp_Poller *check_any(lua_State *L) {
-  return (lmp_Poller *)luaL_checkudata(L, 1, LMP_POLLER);
-}
-
-/* Its core; misuse where it is closed. */
-static mproc_poller *check_open(lua_State *L) {
-  const lmp_Poller *p = check_any(L);
-  if (p->core == NULL)
-    lmp_misuse(L, "poller is closed");
-  return p->core;
-}
-
-mproc_poller *lmp_beginpoller(lua_State *L) {
-  mproc_poller *core = check_open(L);
-  lua_settop(L, 2);
-  for (int i = 1; i <= LMP_POLLER_NUV; i++)
-    lua_getiuservalue(L, 1, i);
-  return core;
+  const void *mt = lmp_metatable(L, 1);
+  if (mt == NULL || mt != lmp_state(L)->poller_mt)
+    luaL_typeerror(L, 1, "Poller");
+  return (lmp_Poller *)lua_touserdata(L, 1);
 }
 
 mproc_poller *lmp_pollercore(lua_State *L) {
   return ((const lmp_Poller *)lua_touserdata(L, 1))->core;
+}
+
+/* Its core, where it is known to be one; misuse where it is closed. */
+static mproc_poller *still_open(lua_State *L) {
+  mproc_poller *core = lmp_pollercore(L);
+  if (core == NULL)
+    lmp_misuse(L, "poller is closed");
+  return core;
+}
+
+static mproc_poller *check_open(lua_State *L) {
+  check_any(L);
+  return still_open(L);
+}
+
+/* [-?, +?, -] Leaves the poller, one argument and the tables. */
+static void push_tables(lua_State *L) {
+  lua_settop(L, 2);
+  for (int i = 1; i <= LMP_POLLER_NUV; i++)
+    lua_getiuservalue(L, 1, i);
+}
+
+mproc_poller *lmp_beginpoller(lua_State *L) {
+  mproc_poller *core = check_open(L);
+  push_tables(L);
+  return core;
 }
 
 /* ---- waiting ---- */
@@ -143,10 +156,11 @@ static int again(lua_State *L, lmp_Wait *w) {
 
 /* Stack: poller; whether there is no time limit; and what this puts there. */
 static int wait_step(lua_State *L, lmp_Wait *w) {
-  mproc_poller *core = lmp_beginpoller(L);
+  mproc_poller *core;
   mproc_status st;
+  push_tables(L);
   ask_changing(L, w->waited);
-  core = check_open(L);
+  core = still_open(L);
   if (mproc_poller_count(core) == 0 && lua_toboolean(L, 2)) {
     lua_newtable(L); /* the last one has ended meanwhile */
     return 1;
