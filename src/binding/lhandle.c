@@ -52,6 +52,13 @@ static int refuse(lua_State *L) {
   return lmp_pusherror(L, "OSError");
 }
 
+/* [-0, +0, -] A connection that is sent leaves nothing of ours on its socket. */
+static void share(lua_State *L) {
+  const lmp_Connection *c = lmp_toconnection(L, 2);
+  if (c != NULL && c->core != NULL)
+    mproc_connection_share(c->core);
+}
+
 /*
 ** Stack: connection; what to send, or true once that has left. It is asked for
 ** its descriptor each time: it may have been closed meanwhile, and its number
@@ -70,6 +77,7 @@ static int send_handle_step(lua_State *L, lmp_Wait *w) {
     results = refuse(L);
     if (results > 0)
       return results;
+    share(L);
     st = mproc_connection_send_handle(c->core, passed);
     if (st == MPROC_OK) {
       sent = true;

@@ -118,8 +118,9 @@ static const char *check_cwd(lua_State *L, int cwd) {
 
 static const char *const stdio_names[] = {"stdin", "stdout", "stderr"};
 
-/* [-0, +0, e] The descriptor of the object at 'idx'. */
+/* [-0, +0, e] The descriptor of the object at 'idx', for another process. */
 static mproc_handle descriptor_of(lua_State *L, int idx, const char *name) {
+  const lmp_Connection *c = lmp_toconnection(L, idx);
   mproc_handle h = MPROC_NO_HANDLE;
   if (luaL_testudata(L, idx, LUA_FILEHANDLE) != NULL)
     bad_option(L, name, "Lua does not tell the descriptor of its files");
@@ -130,6 +131,8 @@ static mproc_handle descriptor_of(lua_State *L, int idx, const char *name) {
   if (!lmp_todescriptor(L, -1, &h))
     bad_option(L, name, "object has no open descriptor");
   lua_pop(L, 1);
+  if (c != NULL && c->core != NULL)
+    mproc_connection_share(c->core);
   return h;
 }
 

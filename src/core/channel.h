@@ -87,7 +87,11 @@ typedef struct mproc_channel_ops {
   /* The handle to wait for: MPROC_READ for 'recv', MPROC_WRITE for 'flush'. */
   mproc_handle (*handle)(const mproc_channel *c);
 
-  /* Frees the channel and gives its handle up, not closed, to the caller. */
+  /* Another process is to have the handle, too: leaves it as it was made. */
+  void (*share)(mproc_channel *c);
+
+  /* Frees the channel and gives its handle up, not closed, to the caller; it is
+     as it was made. */
   mproc_handle (*detach)(mproc_channel *c);
 
   /* Frees the channel and closes its handle. */

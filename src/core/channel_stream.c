@@ -202,10 +202,14 @@ static mproc_handle release(Stream *s) {
   return h;
 }
 
-static mproc_handle stream_detach(mproc_channel *c) {
+static void stream_share(mproc_channel *c) {
   Stream *s = stream_of(c);
   mproc_inbox_restore(&s->inbox, &s->transport);
-  return release(s);
+}
+
+static mproc_handle stream_detach(mproc_channel *c) {
+  stream_share(c);
+  return release(stream_of(c));
 }
 
 static void stream_free(mproc_channel *c) {
@@ -214,10 +218,10 @@ static void stream_free(mproc_channel *c) {
 }
 
 static const mproc_channel_ops stream_ops = {
-    stream_send,  stream_queue,        stream_flush,     stream_holds,
-    stream_recv,  stream_recv_waiting, stream_recv_into, stream_pop,
-    stream_ready, stream_buffers,      stream_handle,    stream_detach,
-    stream_free,
+    stream_send,   stream_queue,        stream_flush,     stream_holds,
+    stream_recv,   stream_recv_waiting, stream_recv_into, stream_pop,
+    stream_ready,  stream_buffers,      stream_handle,    stream_share,
+    stream_detach, stream_free,
 };
 
 mproc_status mproc_channel_stream(mproc_scratch *scratch, mproc_handle h,

@@ -630,6 +630,11 @@ mproc_handle mproc_connection_handle(const mproc_connection *c) {
   return c->channel->ops->handle(c->channel);
 }
 
+void mproc_connection_share(mproc_connection *c) {
+  if (c->channel != NULL)
+    c->channel->ops->share(c->channel);
+}
+
 mproc_handle mproc_connection_detach(mproc_connection *c) {
   mproc_channel *ch = c->channel;
   mproc_handle h = MPROC_NO_HANDLE;

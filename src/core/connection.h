@@ -242,7 +242,13 @@ bool mproc_connection_is_readable(const mproc_connection *c);
 /* Its handle, still its own; MPROC_NO_HANDLE while connecting or closed. */
 mproc_handle mproc_connection_handle(const mproc_connection *c);
 
-/* Frees it and gives its handle up to the caller. */
+/*
+** Another process is to have its handle, too: leaves that as it was made
+** (mproc_os_set_read_limit), for good.
+*/
+void mproc_connection_share(mproc_connection *c);
+
+/* Frees it and gives its handle up to the caller, as it was made. */
 mproc_handle mproc_connection_detach(mproc_connection *c);
 
 /* Frees it, closes its handle, wipes its secrets. NULL is fine. */

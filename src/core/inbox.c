@@ -79,9 +79,11 @@ static bool may_wait(mproc_inbox *in, const mproc_transport *t,
 }
 
 void mproc_inbox_restore(mproc_inbox *in, const mproc_transport *t) {
-  if (in->limit != 0)
+  /* after fork(2) the other process relies on what it has set */
+  if (in->limit != 0 && in->limiter == (uint32_t)mproc_os_pid())
     mproc_os_set_read_limit(t->handle, 0);
   in->limit = 0;
+  in->alone = false;
 }
 
 static mproc_status read_once(mproc_inbox *in, const mproc_transport *t,

@@ -83,7 +83,10 @@ static inline bool mproc_inbox_buffers(const mproc_inbox *in) {
   return mproc_bytes_size(&in->in) > 0;
 }
 
-/* Leaves the handle as it was before receives waited in the system. */
+/*
+** Leaves the handle as it was before receives of this process waited in the
+** system, which they do no more.
+*/
 void mproc_inbox_restore(mproc_inbox *in, const mproc_transport *t);
 
 /* Frees what it has. */
