@@ -132,7 +132,8 @@ void mproc_registry_leave(mproc_registry *r, mproc_wish *w) {
   if (g == NULL)
     return;
   if (!mproc_list_is_empty(&g->wishes)) {
-    update(r, g, false); /* no harm if it cannot: it tells of too much */
+    if (!mproc_registry_is_inherited(r)) /* or mproc_registry_renew does it */
+      update(r, g, false); /* no harm if it cannot: it tells of too much */
     return;
   }
   if (g->events != 0)
@@ -260,6 +261,7 @@ mproc_status mproc_registry_renew(mproc_registry *r) {
   r->set = set;
   for (size_t i = 0; i < r->bucket_count; i++) {
     for (mproc_registered *g = r->buckets[i]; g != NULL; g = g->next) {
+      g->events = wanted(g);
       st = mproc_pollset_set(set, g->handle, g->events, g->tag);
       if (st != MPROC_OK) /* it was closed, we know of it only now */
         g->events = 0;
