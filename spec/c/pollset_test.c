@@ -219,17 +219,17 @@ static void files_do_not_starve_others(void) {
   put(a[1]);
   for (uint32_t i = 0; i < 4; i++) {
     f[i] = open_file();
-    CHECK_EQ(mproc_pollset_set(p, f[i], MPROC_READ, i), MPROC_OK);
+    CHECK_EQ(mproc_pollset_set(p, f[i], MPROC_READ, i + 1), MPROC_OK);
   }
-  CHECK_EQ(mproc_pollset_set(p, a[0], MPROC_READ, 4), MPROC_OK);
+  CHECK_EQ(mproc_pollset_set(p, a[0], MPROC_READ, 5), MPROC_OK);
   for (int round = 0; round < 5; round++) {
     size_t n = 0;
     CHECK_EQ(mproc_pollset_wait(p, 0, events, 2, &n), MPROC_OK);
     for (size_t i = 0; i < n; i++) {
-      if (events[i].tag == 4)
+      if (events[i].tag == 5)
         other = true;
       else
-        seen[events[i].tag] = true;
+        seen[events[i].tag - 1] = true;
     }
   }
   CHECK(other && seen[0] && seen[1] && seen[2] && seen[3]);
@@ -268,6 +268,35 @@ static void a_number_may_be_used_again(void) {
   close_both(a);
 }
 
+/*
+** What was closed here and is open elsewhere may be told of for ever. Its number
+** may be that of a handle which the set has for itself, and which nobody is to
+** hear of: of the other, somebody must, or every wait ends at once.
+*/
+static void a_stale_number_may_be_its_own(void) {
+  mproc_pollset *p = new_set();
+  mproc_handle a[2], same, f;
+  mproc_pollevent events[MAX];
+  size_t n = 0;
+  open_pair(a);
+  same = dup((int)a[0]);
+  CHECK_EQ(mproc_pollset_set(p, a[0], MPROC_READ, 1), MPROC_OK);
+  f = open_file();
+  mproc_os_close(a[0]);
+  CHECK_EQ(mproc_pollset_set(p, f, MPROC_READ, 2), MPROC_OK);
+  mproc_pollset_remove(p, f);
+  put(a[1]);
+  if (is_seen_ready(p)) {
+    CHECK_EQ(mproc_pollset_wait(p, 0, events, MAX, &n), MPROC_OK);
+    CHECK_EQ(n, 1);
+    CHECK_EQ(events[0].tag, 1);
+  }
+  mproc_pollset_free(p);
+  mproc_os_close(f);
+  mproc_os_close(same);
+  mproc_os_close(a[1]);
+}
+
 /* ---- waiting ---- */
 
 static void waits_until_its_deadline(void) {
@@ -297,7 +326,7 @@ static void each_has_its_turn(void) {
   for (uint32_t i = 0; i < PAIRS; i++) {
     open_pair(h[i]);
     put(h[i][1]);
-    CHECK_EQ(mproc_pollset_set(p, h[i][0], MPROC_READ, i), MPROC_OK);
+    CHECK_EQ(mproc_pollset_set(p, h[i][0], MPROC_READ, i + 1), MPROC_OK);
   }
   for (int round = 0; round < PAIRS; round++) {
     mproc_pollevent events[2];
@@ -305,7 +334,7 @@ static void each_has_its_turn(void) {
     CHECK_EQ(mproc_pollset_wait(p, 0, events, 2, &n), MPROC_OK);
     CHECK_EQ(n, 2);
     for (size_t i = 0; i < n; i++)
-      seen[events[i].tag] = true;
+      seen[events[i].tag - 1] = true;
   }
   for (int i = 0; i < PAIRS; i++) {
     CHECK(seen[i]);
@@ -386,9 +415,9 @@ static void memory_may_run_out(void) {
     heap_init(&memory, from);
     st = mproc_pollset_new(&memory.allocator, &p);
     for (uint32_t i = 0; st == MPROC_OK && i < 40; i++)
-      st = mproc_pollset_set(p, h[i][0], MPROC_WRITE, i);
+      st = mproc_pollset_set(p, h[i][0], MPROC_WRITE, i + 1);
     if (st == MPROC_OK)
-      st = mproc_pollset_set(p, f, MPROC_READ, 40);
+      st = mproc_pollset_set(p, f, MPROC_READ, 41);
     CHECK_EQ(st, memory.calls < from ? MPROC_OK : MPROC_NOMEM);
     CHECK_EQ(p == NULL, from == 1);
     mproc_pollset_free(p);
@@ -411,6 +440,7 @@ int main(void) {
   TEST(closed_files_drop_out);
   TEST(files_do_not_starve_others);
   TEST(a_number_may_be_used_again);
+  TEST(a_stale_number_may_be_its_own);
   TEST(waits_until_its_deadline);
   TEST(each_has_its_turn);
   TEST(a_signal_makes_it_readable);

@@ -126,8 +126,9 @@ bool mproc_pollset_is_inherited(const mproc_pollset *p);
 /*
 ** Watches 'h' for 'events' from now on, instead of what it was watched for; 0:
 ** not at all. What cannot be polled, as a file, is always ready, as it is for
-** mproc_os_poll. Not OK: NOMEM, or a system error (EBADF, ENOSPC; ELOOP: a set
-** in itself); 'h' is not watched then.
+** mproc_os_poll. 'tag', which is not 0, comes with what is told of it. Not OK:
+** NOMEM, or a system error (EBADF, ENOSPC; ELOOP: a set in itself); 'h' is not
+** watched then.
 */
 mproc_status mproc_pollset_set(mproc_pollset *p, mproc_handle h, uint8_t events,
                                uint32_t tag);

@@ -112,6 +112,12 @@ static uint8_t wanted(mproc_registered *g) {
   return events;
 }
 
+static uint32_t next_tag(mproc_registry *r) {
+  if (++r->last_tag == 0) /* which a pollset does not take */
+    r->last_tag = 1;
+  return r->last_tag;
+}
+
 /* Has the pollset as the wishes for 'g' are; 'again': in any case. */
 static mproc_status update(mproc_registry *r, mproc_registered *g, bool again) {
   uint8_t events = wanted(g);
@@ -119,7 +125,7 @@ static mproc_status update(mproc_registry *r, mproc_registered *g, bool again) {
   if (events == g->events && !again)
     return MPROC_OK;
   if (again)
-    g->tag = ++r->last_tag;
+    g->tag = next_tag(r);
   st = mproc_pollset_set(r->set, g->handle, events, g->tag);
   if (st == MPROC_OK)
     g->events = events;

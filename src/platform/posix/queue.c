@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define OWN_TAG 0 /* mproc_pollset_set is given others */
+
 struct mproc_pollset {
   const mproc_allocator *allocator;
   int64_t owner; /* the process that made it */
@@ -72,7 +74,7 @@ static mproc_status update_readable(mproc_pollset *p) {
     p->readable = fd[0];
   }
   return mproc_status_system(
-      mproc_posix_queue_set(p->queue, p->readable, MPROC_READ, 0));
+      mproc_posix_queue_set(p->queue, p->readable, MPROC_READ, OWN_TAG));
 }
 
 mproc_status mproc_pollset_signal(mproc_pollset *p, bool on) {
@@ -162,12 +164,13 @@ void mproc_pollset_remove(mproc_pollset *p, mproc_handle h) {
 
 /* ---- waiting ---- */
 
-/* Takes 'readable' out of 'n' events; returns how many are left. */
+/* Takes 'readable', whose tag nobody else has, out of 'n' events; returns how
+   many are left. */
 static size_t without_readable(const mproc_pollset *p, mproc_pollevent *events,
                                size_t n) {
   size_t left = 0;
   for (size_t i = 0; i < n; i++)
-    if (events[i].handle != p->readable)
+    if (events[i].handle != p->readable || events[i].tag != OWN_TAG)
       events[left++] = events[i];
   return left;
 }
