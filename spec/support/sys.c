@@ -506,6 +506,10 @@ static int sys_read_limit(lua_State *L) {
   return 1;
 }
 
+static int sys_clearenv(lua_State *L) {
+  return push_outcome(L, clearenv() == 0 ? 0 : -1);
+}
+
 static int sys_fork(lua_State *L) {
   return push_integer(L, fork());
 }
@@ -891,6 +895,7 @@ static const luaL_Reg functions[] = {
     {"alarm", sys_alarm},
     {"alarms", sys_alarms},
     {"chmod", sys_chmod},
+    {"clearenv", sys_clearenv},
     {"close", sys_close},
     {"dup", sys_dup},
     {"exit", sys_exit},

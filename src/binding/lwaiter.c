@@ -97,7 +97,7 @@ static void watch(lmp_Waiting *w, bool writers) {
     if (writes != writers || items[i].handle == MPROC_NO_HANDLE)
       continue;
     if (mproc_pollset_set(w->set, items[i].handle,
-                          events_of(items, w->op.w.count, i), 0) != MPROC_OK)
+                          events_of(items, w->op.w.count, i), 1) != MPROC_OK)
       mproc_pollset_signal(w->set, true); /* as mproc_os_poll: it is ready */
   }
 }

@@ -24,6 +24,12 @@ extern char **environ;
 /* Where programs are without a PATH (CPython, os.defpath). */
 static const char default_path[] = "/bin:/usr/bin";
 
+/* NULL is what clearenv(3) leaves. */
+static char *const *own_environment(void) {
+  static char *const none[] = {NULL};
+  return environ != NULL ? environ : none;
+}
+
 static bool has_name(const char *entry, const char *name, size_t size) {
   return strncmp(entry, name, size) == 0;
 }
@@ -86,7 +92,7 @@ mproc_status mproc_posix_image_make(const mproc_allocator *a,
                                     const mproc_program *what,
                                     mproc_posix_image *image) {
   const char *name = what->argv[0];
-  char *const *envp = what->envp != NULL ? what->envp : environ;
+  char *const *envp = what->envp != NULL ? what->envp : own_environment();
   /* a path is not looked up, and nor is nothing */
   bool plain = strchr(name, '/') != NULL || name[0] == '\0';
   const char *path = plain ? "" : search_path(envp);
