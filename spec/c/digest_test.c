@@ -265,16 +265,16 @@ static void rfc_vectors(void) {
 /* As under FIPS: OpenSSL has digests, but not this one. */
 static void missing_digest(void) {
   heap h;
-  mproc_crypto *c;
+  mproc_crypto *c = NULL, *none; /* no HMAC at all */
   uint8_t mac[MPROC_DIGEST_SIZE_MAX];
   mproc_view key = test_text("k");
   heap_init(&h, 0);
-  c = mproc_crypto_new(&h.allocator);
+  CHECK_EQ(mproc_crypto_new(&h.allocator, &c), MPROC_OK);
   CHECK_EQ(mproc_digest_hmac(c, MPROC_SHA256, key, key, mac), MPROC_OK);
   EVP_set_default_properties(NULL, "fips=yes");
   CHECK_EQ(mproc_digest_hmac(c, MPROC_MD5, key, key, mac), MPROC_AUTH_CRYPTO);
   CHECK_EQ(mproc_digest_hmac(c, MPROC_SHA256, key, key, mac), MPROC_OK);
-  CHECK(mproc_crypto_new(&h.allocator) == NULL); /* no HMAC at all */
+  CHECK_EQ(mproc_crypto_new(&h.allocator, &none), MPROC_AUTH_CRYPTO);
   CHECK_EQ(ERR_peek_error(), 0);
   EVP_set_default_properties(NULL, "");
   CHECK_EQ(mproc_digest_hmac(c, MPROC_MD5, key, key, mac), MPROC_OK);
@@ -285,6 +285,7 @@ static void missing_digest(void) {
 static void leaves_the_hosts_errors_alone(void) {
   uint8_t mac[MPROC_DIGEST_SIZE_MAX], byte;
   unsigned long error = ERR_PACK(ERR_LIB_USER, 0, 7);
+  mproc_crypto *none;
   ERR_clear_error();
   CHECK_EQ(mproc_digest_random(&byte, SIZE_MAX), MPROC_AUTH_CRYPTO);
   CHECK_EQ(ERR_peek_error(), 0);
@@ -293,7 +294,7 @@ static void leaves_the_hosts_errors_alone(void) {
       mproc_digest_hmac(crypto, MPROC_MD5, test_text("k"), test_text("m"), mac),
       MPROC_OK);
   EVP_set_default_properties(NULL, "fips=yes");
-  CHECK(mproc_crypto_new(&memory.allocator) == NULL);
+  CHECK_EQ(mproc_crypto_new(&memory.allocator, &none), MPROC_AUTH_CRYPTO);
   EVP_set_default_properties(NULL, "");
   CHECK_EQ(ERR_get_error(), error);
   CHECK_EQ(ERR_get_error(), 0);
@@ -303,9 +304,11 @@ static void no_memory(void) {
   heap h;
   size_t n;
   for (n = 1;; n++) {
-    mproc_crypto *c;
+    mproc_crypto *c = NULL;
+    mproc_status st;
     heap_init(&h, n);
-    c = mproc_crypto_new(&h.allocator);
+    st = mproc_crypto_new(&h.allocator, &c);
+    CHECK_EQ(st, c != NULL ? MPROC_OK : MPROC_NOMEM);
     mproc_crypto_free(c, &h.allocator);
     CHECK_EQ(h.blocks, 0);
     CHECK_EQ(h.wrong_sizes, 0);
@@ -373,8 +376,7 @@ int main(void) {
   CRYPTO_set_mem_functions(watch_malloc, watch_realloc, watch_free);
   area = guard_new(256);
   heap_init(&memory, 0);
-  crypto = mproc_crypto_new(&memory.allocator);
-  if (!CHECK(crypto != NULL))
+  if (!CHECK_EQ(mproc_crypto_new(&memory.allocator, &crypto), MPROC_OK))
     return test_end("digest_test");
   TEST(names);
   TEST(protocol_vectors);

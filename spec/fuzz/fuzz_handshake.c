@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (size < 2)
     return 0;
   if (crypto == NULL)
-    crypto = mproc_crypto_new(&heap);
+    mproc_crypto_new(&heap, &crypto);
   role = (mproc_handshake_role)(data[0] % 4);
   policy.challenge = (mproc_digest)(data[0] / 4 % MPROC_DIGEST_COUNT);
   policy.accepted = data[1] & MPROC_DIGESTS_ALL;

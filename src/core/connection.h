@@ -58,7 +58,8 @@ mproc_status mproc_connection_adopt(mproc_context *ctx, mproc_handle h,
 
 /*
 ** The listener's side over an accepted socket 'h': the handshake is to be done by
-** 'deadline'. Errors as in mproc_connection_adopt.
+** 'deadline'. Errors as in mproc_connection_adopt; AUTH_CRYPTO, as in
+** mproc_greeting_new.
 */
 mproc_status mproc_connection_greet(mproc_context *ctx, mproc_handle h,
                                     const mproc_connection_options *o,
@@ -72,8 +73,9 @@ typedef struct mproc_dial_options {
 } mproc_dial_options;
 
 /*
-** The client's side: connects to 'to'. Fails at once only for NOMEM and what
-** mproc_os_resolve says; all else is told by mproc_connection_step.
+** The client's side: connects to 'to'. Fails at once only for NOMEM, AUTH_CRYPTO
+** (mproc_greeting_new) and what mproc_os_resolve says; all else is told by
+** mproc_connection_step.
 */
 mproc_status mproc_connection_dial(mproc_context *ctx, const mproc_address *to,
                                    const mproc_connection_options *o,

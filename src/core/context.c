@@ -13,18 +13,16 @@ void mproc_context_open(mproc_context *ctx, mproc_allocator a, bool slow) {
 }
 
 mproc_status mproc_context_crypto(mproc_context *ctx, mproc_crypto **crypto) {
-  if (ctx->crypto == NULL) {
-    ctx->crypto = mproc_crypto_new(&ctx->allocator);
-    if (ctx->crypto == NULL)
-      return MPROC_NOMEM;
-  }
-  *crypto = ctx->crypto;
-  return MPROC_OK;
+  mproc_status st = MPROC_OK;
+  if (ctx->crypto == NULL)
+    st = mproc_crypto_new(&ctx->allocator, &ctx->crypto);
+  if (st == MPROC_OK)
+    *crypto = ctx->crypto;
+  return st;
 }
 
 void mproc_context_close(mproc_context *ctx) {
-  if (ctx->crypto != NULL)
-    mproc_crypto_free(ctx->crypto, &ctx->allocator);
+  mproc_crypto_free(ctx->crypto, &ctx->allocator);
   ctx->crypto = NULL;
   mproc_scratch_close(&ctx->scratch);
 }

@@ -31,7 +31,7 @@ void mproc_context_open(mproc_context *ctx, mproc_allocator a, bool slow);
 
 /*
 ** OpenSSL's digests, made at the first call: a program without authkeys never
-** pays for them. NOMEM: OpenSSL has no HMAC to give. Owned by 'ctx'.
+** pays for them. Statuses of mproc_crypto_new. Owned by 'ctx'.
 */
 mproc_status mproc_context_crypto(mproc_context *ctx, mproc_crypto **crypto);
 

@@ -55,18 +55,19 @@ bool mproc_digest_find(mproc_view name, mproc_digest *d) {
   return false;
 }
 
-mproc_crypto *mproc_crypto_new(const mproc_allocator *a) {
+mproc_status mproc_crypto_new(const mproc_allocator *a, mproc_crypto **out) {
   mproc_crypto *c = (mproc_crypto *)mproc_alloc(a, sizeof *c);
   if (c == NULL)
-    return NULL;
+    return MPROC_NOMEM;
   ERR_set_mark();
   c->hmac = EVP_MAC_fetch(NULL, OSSL_MAC_NAME_HMAC, NULL);
   ERR_pop_to_mark();
   if (c->hmac == NULL) {
     mproc_free(a, c, sizeof *c);
-    return NULL;
+    return MPROC_AUTH_CRYPTO;
   }
-  return c;
+  *out = c;
+  return MPROC_OK;
 }
 
 void mproc_crypto_free(mproc_crypto *c, const mproc_allocator *a) {

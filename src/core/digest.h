@@ -41,9 +41,13 @@ bool mproc_digest_find(mproc_view name, mproc_digest *d);
 /* OpenSSL's HMAC, fetched once; one for each thread that uses the core. */
 typedef struct mproc_crypto mproc_crypto;
 
-/* A new one, owned by the caller; NULL: no memory or no HMAC in OpenSSL. */
-mproc_crypto *mproc_crypto_new(const mproc_allocator *a);
+/*
+** A new one, the caller's; 'a' is for mproc_crypto_free, too. NOMEM.
+** AUTH_CRYPTO: OpenSSL has no HMAC to give.
+*/
+mproc_status mproc_crypto_new(const mproc_allocator *a, mproc_crypto **c);
 
+/* Wipes and frees it; NULL is fine. */
 void mproc_crypto_free(mproc_crypto *c, const mproc_allocator *a);
 
 /*

@@ -18,7 +18,8 @@ typedef struct mproc_greeting mproc_greeting;
 
 /*
 ** Begins one, over no channel yet. OK: '*g' is the caller's, with a copy of
-** 'key'. NOMEM, or why there is no randomness. 'ctx' must outlive it.
+** 'key'. NOMEM. AUTH_CRYPTO: OpenSSL has no HMAC, or no randomness, to give.
+** 'ctx' must outlive it.
 */
 mproc_status mproc_greeting_new(mproc_context *ctx, mproc_handshake_role role,
                                 mproc_handshake_policy policy, mproc_view key,

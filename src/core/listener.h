@@ -54,9 +54,9 @@ mproc_status mproc_listener_new(mproc_context *ctx, const mproc_address *at,
 ** Accepts who has connected and goes on with every handshake. 'attended': the
 ** caller has waited for what mproc_listener_want says since the last step;
 ** without it, the time since then is not counted against the peers. 'called':
-** somebody may have connected, see mproc_listener_is_called. OK:
-** somebody can be taken. AGAIN: nobody. Other: the system cannot accept (EMFILE, …) or
-** NOMEM; the listener stands.
+** somebody may have connected, see mproc_listener_is_called.
+** OK: somebody can be taken. AGAIN: nobody. Other: the system cannot accept
+** (EMFILE, …), NOMEM, or AUTH_CRYPTO (mproc_greeting_new); the listener stands.
 */
 mproc_status mproc_listener_step(mproc_listener *l, bool attended, bool called);
 
