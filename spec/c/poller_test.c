@@ -6,9 +6,14 @@
 #define _GNU_SOURCE 1
 #include "test.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#ifdef __linux__
+#include <sys/epoll.h>
+#endif
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/poller.h"
@@ -215,6 +220,95 @@ static void pollers_end_in_any_order(void) {
   }
 }
 
+/* ---- a system that refuses ---- */
+
+#ifdef __linux__
+
+/* Stands before the system's where pollers are built on it. */
+static bool refuses;
+static bool is_asked;
+
+int epoll_ctl(int queue, int op, int fd, struct epoll_event *event) {
+  is_asked = true;
+  if (refuses && op != EPOLL_CTL_DEL) {
+    errno = ENOSPC; /* the user watches too many already */
+    return -1;
+  }
+  return (int)syscall(SYS_epoll_ctl, queue, op, fd, event);
+}
+
+/* Leaves in the system's set what nothing but a new set rids the poller of: a
+   handle that is ready, closed here and open elsewhere, which '*h' is. */
+static void go_stale(mproc_poller *p, mproc_handle h[2]) {
+  mproc_polled *e;
+  mproc_handle copy;
+  CHECK_EQ(mproc_os_socketpair(h), MPROC_OK);
+  CHECK_EQ(mproc_poller_add_handle(p, h[0], MPROC_READ, MPROC_NEVER, 9, &e),
+           MPROC_OK);
+  copy = dup((int)h[0]);
+  mproc_os_close(h[0]);
+  mproc_poller_remove(e);
+  h[0] = copy;
+  put(h[1], "x", 1);
+}
+
+/* What a new set does not take is told of, and asked for again. */
+static void what_is_refused_is_not_lost(void) {
+  mproc_poller *p = new_poller();
+  mproc_polled *e;
+  mproc_handle peer, plain[2], stale[2];
+  mproc_connection *c = new_connection(&peer, true);
+  int64_t id;
+  CHECK_EQ(mproc_os_socketpair(plain), MPROC_OK);
+  CHECK_EQ(mproc_poller_add_connection(p, c, 1, &e), MPROC_OK);
+  CHECK_EQ(mproc_poller_add_handle(p, plain[0], MPROC_READ, MPROC_NEVER, 2, &e),
+           MPROC_OK);
+  CHECK_EQ(look(p, &id), 0);
+  if (is_asked) { /* else it is built on something else */
+    go_stale(p, stale);
+    refuses = true;
+    look(p, &id);
+    CHECK_EQ(look(p, &id), 2); /* using them will tell */
+    CHECK_EQ(look(p, &id), 2);
+    refuses = false;
+    CHECK_EQ(look(p, &id), 0);
+    put(peer, "\0\0\0\1x", 5);
+    CHECK_EQ(look(p, &id), 1);
+    CHECK_EQ(id, 1);
+    put(plain[1], "x", 1);
+    CHECK_EQ(look(p, &id), 2);
+    mproc_os_close(stale[0]);
+    mproc_os_close(stale[1]);
+  }
+  mproc_poller_free(p);
+  mproc_connection_free(c);
+  mproc_os_close(peer);
+  mproc_os_close(plain[0]);
+  mproc_os_close(plain[1]);
+}
+
+/* What was closed has dropped out, and stays out. */
+static void what_was_closed_is_not_told(void) {
+  mproc_poller *p = new_poller();
+  mproc_polled *e;
+  mproc_handle closed[2], stale[2];
+  int64_t id;
+  CHECK_EQ(mproc_os_socketpair(closed), MPROC_OK);
+  CHECK_EQ(
+      mproc_poller_add_handle(p, closed[0], MPROC_READ, MPROC_NEVER, 2, &e),
+      MPROC_OK);
+  go_stale(p, stale);
+  mproc_os_close(closed[0]);
+  for (int round = 0; round < 3; round++)
+    CHECK_EQ(look(p, &id), 0);
+  mproc_poller_free(p);
+  mproc_os_close(closed[1]);
+  mproc_os_close(stale[0]);
+  mproc_os_close(stale[1]);
+}
+
+#endif
+
 /* ---- without memory ---- */
 
 static void memory_may_run_out(void) {
@@ -278,6 +372,10 @@ int main(void) {
   TEST(one_connection_may_be_in_many);
   TEST(it_may_be_taken_out_at_any_moment);
   TEST(pollers_end_in_any_order);
+#ifdef __linux__
+  TEST(what_is_refused_is_not_lost);
+  TEST(what_was_closed_is_not_told);
+#endif
   TEST(memory_may_run_out);
   TEST(a_look_without_memory_loses_nothing);
   mproc_context_close(&context);

@@ -177,8 +177,8 @@ mproc_status mproc_polled_follow(mproc_polled *e) {
     return follow_listener(e);
   case MPROC_POLLED_POLLER:
     return follow_poller(e);
-  default:
-    return MPROC_OK; /* nobody but mproc_poller_change changes it */
+  default: /* nobody but mproc_poller_change changes it */
+    return mproc_registry_again(e->poller->registry, &e->wish);
   }
 }
 
@@ -249,6 +249,7 @@ mproc_status mproc_polled_visit(mproc_polled *e) {
   e->wish.ready = 0;
   st = look_at(e, came);
   followed = mproc_polled_follow(e);
+  e->refused = followed != MPROC_OK;
   mproc_list_remove(&e->queue);
   if (st == MPROC_NOMEM || followed == MPROC_NOMEM) {
     mproc_list_append(&e->poller->touched, &e->queue);

@@ -41,9 +41,10 @@ struct mproc_polled {
   int64_t id;
   mproc_time deadline; /* MPROC_NEVER, or it is among the timed */
   uint8_t kind;
-  bool ended;  /* the object has; or, of a handle, whoever asked for it */
-  bool late;   /* its deadline has passed */
-  bool marked; /* see mproc_poller_mark */
+  bool ended;   /* the object has; or, of a handle, whoever asked for it */
+  bool late;    /* its deadline has passed */
+  bool marked;  /* see mproc_poller_mark */
+  bool refused; /* the system does not watch it */
 };
 
 struct mproc_poller {

@@ -15,9 +15,16 @@ void mproc_poller_update_signal(mproc_poller *p) {
 /* ---- looking ---- */
 
 static mproc_status renew(mproc_poller *p) {
+  mproc_link refused;
   mproc_status st;
+  mproc_list_init(&refused);
   mproc_watch_tell(&p->watches, MPROC_RELEASED);
-  st = mproc_registry_renew(p->registry);
+  st = mproc_registry_renew(p->registry, &refused);
+  while (!mproc_list_is_empty(&refused)) {
+    mproc_wish *w = MPROC_LISTED(refused.next, mproc_wish, due);
+    mproc_list_remove(&w->due);
+    mproc_polled_touch((mproc_polled *)w->owner);
+  }
   mproc_poller_update_signal(p);
   return st;
 }
@@ -166,8 +173,8 @@ bool mproc_poller_take(mproc_poller *p, int64_t *id) {
   e = MPROC_LISTED(p->ready.next, mproc_polled, queue);
   mproc_list_remove(&e->queue);
   *id = e->id;
-  if (e->kind !=
-      MPROC_POLLED_HANDLE) /* it may be ready again, by what it has buffered */
+  /* it may be ready again, by what it has buffered */
+  if (e->kind != MPROC_POLLED_HANDLE || e->refused)
     mproc_polled_touch(e);
   if (!mproc_poller_has(p))
     mproc_poller_update_signal(p);

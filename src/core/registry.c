@@ -184,6 +184,10 @@ mproc_status mproc_registry_set(mproc_registry *r, mproc_wish *w,
   return st;
 }
 
+mproc_status mproc_registry_again(mproc_registry *r, const mproc_wish *w) {
+  return w->handle == NULL ? MPROC_OK : update(r, w->handle, false);
+}
+
 /* ---- looking ---- */
 
 /* The wishes that one event makes true. False: nobody here wished for it. */
@@ -254,11 +258,24 @@ void mproc_registry_free(mproc_registry *r) {
   mproc_free(r->allocator, r, sizeof *r);
 }
 
+static void append_all(mproc_link *due, mproc_registered *g) {
+  for (mproc_link *l = g->wishes.next; l != &g->wishes; l = l->next)
+    mproc_list_append(due, &MPROC_LISTED(l, mproc_wish, link)->due);
+}
+
 bool mproc_registry_is_inherited(const mproc_registry *r) {
   return mproc_pollset_is_inherited(r->set);
 }
 
-mproc_status mproc_registry_renew(mproc_registry *r) {
+/* Whether 'h', which the set has refused, was closed: its number is nobody's, or
+   the new set's own by now. */
+static bool is_closed(const mproc_registry *r, mproc_handle h) {
+  mproc_handle_kind kind;
+  return h == mproc_pollset_handle(r->set) ||
+         mproc_os_kind(h, &kind) != MPROC_OK;
+}
+
+mproc_status mproc_registry_renew(mproc_registry *r, mproc_link *due) {
   mproc_pollset *set;
   mproc_status st = mproc_pollset_new(r->allocator, &set);
   if (st != MPROC_OK)
@@ -269,8 +286,11 @@ mproc_status mproc_registry_renew(mproc_registry *r) {
     for (mproc_registered *g = r->buckets[i]; g != NULL; g = g->next) {
       g->events = wanted(g);
       st = mproc_pollset_set(set, g->handle, g->events, g->tag);
-      if (st != MPROC_OK) /* it was closed, we know of it only now */
-        g->events = 0;
+      if (st == MPROC_OK)
+        continue;
+      g->events = 0;
+      if (!is_closed(r, g->handle))
+        append_all(due, g);
     }
   }
   return MPROC_OK;

@@ -45,6 +45,12 @@ void mproc_wish_init(mproc_wish *w, void *owner);
 mproc_status mproc_registry_set(mproc_registry *r, mproc_wish *w,
                                 mproc_handle h, uint8_t events, bool again);
 
+/*
+** Asks the system again where it has refused what 'w' is for. Statuses of
+** mproc_pollset_set; where not OK, the wish stays, and does not come true.
+*/
+mproc_status mproc_registry_again(mproc_registry *r, const mproc_wish *w);
+
 /* Makes it a wish for nothing. */
 void mproc_registry_leave(mproc_registry *r, mproc_wish *w);
 
@@ -65,10 +71,12 @@ mproc_status mproc_registry_look(mproc_registry *r, mproc_time deadline,
 bool mproc_registry_is_inherited(const mproc_registry *r);
 
 /*
-** Begins with a new pollset, of the same wishes; those that cannot be had any
-** more are for nothing. Not OK: as it was, statuses of mproc_pollset_new.
+** Begins with a new pollset, of the same wishes. Those that it does not take do
+** not come true; unless their handle was closed, they are appended to 'due', for
+** mproc_registry_set or mproc_registry_again. Not OK: as it was, statuses of
+** mproc_pollset_new.
 */
-mproc_status mproc_registry_renew(mproc_registry *r);
+mproc_status mproc_registry_renew(mproc_registry *r, mproc_link *due);
 
 /* Its pollset, to wait for. */
 mproc_pollset *mproc_registry_pollset(const mproc_registry *r);
