@@ -114,11 +114,21 @@ mproc_status mproc_connection_queue(mproc_connection *c,
                                     const mproc_view *messages, size_t n,
                                     size_t *accepted);
 
-/* Corked: mproc_connection_send is mproc_connection_queue of that message. */
+/*
+** Corked: mproc_connection_send is mproc_connection_queue of that message. To
+** uncork sends nothing: mproc_connection_flush does.
+*/
 void mproc_connection_cork(mproc_connection *c, bool corked);
 bool mproc_connection_is_corked(const mproc_connection *c);
 
+/*
+** Sends what is held. OK: nothing is held. AGAIN: something is. Other: the
+** failure, also one that a receive met, which is told here, once; what was held
+** is given up.
+*/
 mproc_status mproc_connection_flush(mproc_connection *c);
+
+/* Whether something was accepted that has not left, in this process. */
 bool mproc_connection_holds(const mproc_connection *c);
 
 /*
@@ -237,8 +247,14 @@ bool mproc_connection_is_reserved(const mproc_connection *c);
 /* Whether mproc_connection_step has come to OK. */
 bool mproc_connection_is_open(const mproc_connection *c);
 
-/* Whether it has a handle; false once it failed or was read to its ruin. */
+/*
+** Whether it has no handle any more: it failed, or was read to its ruin. False
+** while it is connecting.
+*/
 bool mproc_connection_is_closed(const mproc_connection *c);
+
+/* Whether it was made readable; false after BAD_LENGTH, where that has not closed
+   it. */
 bool mproc_connection_is_readable(const mproc_connection *c);
 
 /* Its handle, still its own; MPROC_NO_HANDLE while connecting or closed. */

@@ -117,6 +117,7 @@ const mproc_address *mproc_listener_address(const mproc_listener *l);
 /* The address of the last peer that was taken well; NULL: none, or unnamed. */
 const mproc_address *mproc_listener_last_accepted(const mproc_listener *l);
 
+/* The socket it listens on, still its own. */
 mproc_handle mproc_listener_handle(const mproc_listener *l);
 
 /*

@@ -4,9 +4,10 @@
 ** which one it runs on.
 **
 ** No call here blocks, but mproc_os_poll, mproc_pollset_wait and
-** mproc_os_read_waiting (which are how we wait) and mproc_os_resolve (the
-** system's resolver, which has no other way). A handle
-** that a call returns belongs to the caller and is close-on-exec.
+** mproc_os_read_waiting (which are how we wait), mproc_os_resolve (the system's
+** resolver, which has no other way), mproc_os_spawn (until the program runs, or
+** could not), and, for some milliseconds, mproc_os_reap. A handle that a call
+** returns belongs to the caller and is close-on-exec.
 */
 #ifndef MPROC_PLATFORM_H
 #define MPROC_PLATFORM_H
@@ -137,7 +138,8 @@ mproc_status mproc_pollset_set(mproc_pollset *p, mproc_handle h, uint8_t events,
 ** Watches it no more; nothing happens if it was not. To be called before 'h' is
 ** closed. A handle that was closed before drops out by itself, unless another
 ** process has it, too: then a set may go on to tell of it, with its old tag, and
-** only a new set helps.
+** only a new set helps. With poll(2) it drops out at the next wait, unless its
+** number is in use again by then: that one is told of.
 */
 void mproc_pollset_remove(mproc_pollset *p, mproc_handle h);
 
@@ -220,7 +222,10 @@ void mproc_os_set_nonblocking(mproc_handle h, bool on);
 /* Closes it. Errors are of no use to anyone and not told. */
 void mproc_os_close(mproc_handle h);
 
-/* Two connected stream sockets; or the two ends of a pipe, [0] to read from. */
+/*
+** Two connected stream sockets; or the two ends of a pipe, [0] to read from. A
+** system error (EMFILE): there is none.
+*/
 mproc_status mproc_os_socketpair(mproc_handle h[2]);
 mproc_status mproc_os_pipe(mproc_handle h[2]);
 
@@ -288,7 +293,8 @@ mproc_status mproc_os_listen(const mproc_sockaddr *at,
 
 /*
 ** Accepts from a listening socket; '*peer' is who it is (mproc_os_address).
-** AGAIN: nobody is waiting.
+** AGAIN: nobody is waiting, or whoever did has gone. A system error (EMFILE):
+** whoever waits goes on to.
 */
 mproc_status mproc_os_accept(mproc_handle listener, mproc_handle *h,
                              mproc_sockaddr *peer);
@@ -331,8 +337,9 @@ mproc_status mproc_os_send_handle(mproc_handle h, mproc_handle passed);
 /*
 ** Receives one. OK: '*passed' is the caller's. AGAIN: nothing is there. EOF.
 ** MESSAGE_NEXT: bytes without a handle are next. EMFILE: no descriptor is free.
-** None of these has taken anything. BAD_HANDLE: more than one came, or not as
-** reduction.py sends it; all of it is taken, and closed.
+** None of these has taken anything (EMFILE: unless another thread was faster).
+** BAD_HANDLE: more than one came, or not as reduction.py sends it; all of it is
+** taken, and closed.
 */
 mproc_status mproc_os_recv_handle(mproc_handle h, mproc_handle *passed);
 
@@ -410,7 +417,8 @@ typedef struct mproc_child {
 ** there is no pidfd_open(2), also the end of a pipe that is the sentinel. No
 ** handler of ours runs in it, SIGPIPE has its default action, and it has the
 ** signal mask of this thread. Returns once the program runs.
-** Not OK: '*failed' says what could not be done, and no process is left.
+** Not OK: '*failed' says what could not be done, and no process is left: NOMEM,
+** or a system error (EMFILE, EAGAIN, ENOENT, EACCES, …).
 */
 mproc_status mproc_os_spawn(const mproc_allocator *a, const mproc_program *what,
                             mproc_handle channel, mproc_child *child,
@@ -420,7 +428,8 @@ mproc_status mproc_os_spawn(const mproc_allocator *a, const mproc_program *what,
 ** Takes the exit status of a child that has ended; its pid is the system's
 ** again. OK: '*exitcode' is it, or the negative number of the signal that ended
 ** it. AGAIN: it runs. A system error (ECHILD): somebody else has taken it, or it
-** is not ours.
+** is not ours. Where the sentinel is a pipe that has ended, so that the child is
+** about to, it waits for that for up to 10 ms.
 */
 mproc_status mproc_os_reap(const mproc_child *child, int *exitcode);
 

@@ -83,6 +83,7 @@ void mproc_polled_end(mproc_polled *e);
 /* It is to be looked at. */
 void mproc_polled_touch(mproc_polled *e);
 
+/* It is due at 'deadline' in any case; MPROC_NEVER: at none. */
 void mproc_polled_set_deadline(mproc_polled *e, mproc_time deadline);
 
 /*

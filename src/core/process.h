@@ -30,6 +30,7 @@ mproc_status mproc_process_spawn(mproc_context *ctx, const mproc_program *what,
                                  mproc_process **p, mproc_connection **c,
                                  mproc_spawn_step *failed);
 
+/* Its id, which is the system's again once mproc_process_poll has said OK. */
 int64_t mproc_process_pid(const mproc_process *p);
 
 /*

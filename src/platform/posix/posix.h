@@ -39,6 +39,7 @@ int mproc_posix_socketpair(int fd[2]);
 /* accept(2); the new socket is in blocking mode, whatever the listener is. */
 int mproc_posix_accept(int listener, mproc_sockaddr *peer);
 
+/* pipe(2): [0] to read from. */
 int mproc_posix_pipe(int fd[2]);
 
 /* poll(2) for 'left' nanoseconds, never fewer (MPROC_NEVER: no limit) unless
