@@ -4,7 +4,6 @@
 #include "core/connection.h"
 
 #include <assert.h>
-#include <string.h>
 
 #include "core/channel.h"
 #include "core/dialer.h"
@@ -483,11 +482,9 @@ mproc_status mproc_connection_ready(mproc_connection *c, bool readable) {
   if (c->lost_place)
     return MPROC_OK;
   if (!was_open)
-    readable = false; /* what was seen was the handshake's */
-  pump(c);
-  if (!was_open)
     readable = false; /* it was the handshake's last message that made it so */
-  if (readable)       /* what it takes from the system, others find only here */
+  pump(c);
+  if (readable) /* what it takes from the system, others find only here */
     mproc_watch_tell(&c->watches, MPROC_TOUCHED);
   if (c->unsettled) {
     st = readable ? mproc_connection_settle(c) : MPROC_AGAIN;

@@ -253,8 +253,8 @@ bool mproc_connection_is_open(const mproc_connection *c);
 */
 bool mproc_connection_is_closed(const mproc_connection *c);
 
-/* Whether it was made readable; false after BAD_LENGTH, where that has not closed
-   it. */
+/* Whether it was made readable; false after BAD_LENGTH, where that has not
+   closed it. */
 bool mproc_connection_is_readable(const mproc_connection *c);
 
 /* Its handle, still its own; MPROC_NO_HANDLE while connecting or closed. */

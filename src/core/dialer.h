@@ -20,8 +20,8 @@ typedef struct mproc_dialer mproc_dialer;
 /*
 ** A new dialer for 'to', owned by the caller. Asks the system's resolver,
 ** which may block. 'retry': go on for as long as no one is listening.
-** 'watches' are its owner's, told before it closes a handle. NOMEM, a gai status,
-** PATH_TOO_LONG, a system error.
+** 'watches' are its owner's, told before it closes a handle. NOMEM, a gai
+** status, PATH_TOO_LONG, a system error.
 */
 mproc_status mproc_dialer_new(const mproc_allocator *a, const mproc_address *to,
                               bool retry, mproc_link *watches,
@@ -29,9 +29,9 @@ mproc_status mproc_dialer_new(const mproc_allocator *a, const mproc_address *to,
 
 /*
 ** Goes as far as it can at 'now'. OK: '*h' is connected, in blocking mode,
-** still the dialer's, until mproc_dialer_release; may be asked again. AGAIN: call
-** again when what mproc_dialer_want asks for has come. Other: failed (the last
-** address's error).
+** still the dialer's, until mproc_dialer_release; may be asked again. AGAIN:
+** call again when what mproc_dialer_want asks for has come. Other: failed (the
+** last address's error).
 */
 mproc_status mproc_dialer_step(mproc_dialer *d, mproc_time now,
                                mproc_handle *h);

@@ -428,8 +428,8 @@ mproc_status mproc_os_spawn(const mproc_allocator *a, const mproc_program *what,
 ** Takes the exit status of a child that has ended; its pid is the system's
 ** again. OK: '*exitcode' is it, or the negative number of the signal that ended
 ** it. AGAIN: it runs. A system error (ECHILD): somebody else has taken it, or it
-** is not ours. Where the sentinel is a pipe that has ended, so that the child is
-** about to, it waits for that for up to 10 ms.
+** is not ours. Where the sentinel is a pipe, and has ended, it waits for up to
+** 10 ms for the child to do the same.
 */
 mproc_status mproc_os_reap(const mproc_child *child, int *exitcode);
 

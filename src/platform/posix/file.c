@@ -4,7 +4,6 @@
 #include "platform/posix/posix.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
