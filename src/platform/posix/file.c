@@ -3,7 +3,6 @@
 */
 #include "platform/posix/posix.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -40,10 +39,8 @@ static mproc_status private_path_in(const char *base, const char *name,
   if (size > SOCKET_PATH_SIZE || size > MPROC_PATH_MAX + 1)
     return MPROC_PATH_TOO_LONG;
   strcat(strcpy(out, base), pattern);
-  if (mkdtemp(out) == NULL) {
-    int saved = errno;
-    return mproc_status_system(saved);
-  }
+  if (mkdtemp(out) == NULL)
+    return mproc_posix_error();
   strcat(strcat(out, "/"), name);
   return MPROC_OK;
 }

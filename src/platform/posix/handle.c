@@ -24,10 +24,8 @@
 
 mproc_status mproc_os_kind(mproc_handle h, mproc_handle_kind *kind) {
   struct stat st;
-  if (fstat((int)h, &st) != 0) {
-    int saved = errno;
-    return mproc_status_system(saved);
-  }
+  if (fstat((int)h, &st) != 0)
+    return mproc_posix_error();
   *kind = S_ISSOCK(st.st_mode) ? MPROC_SOCKET : MPROC_FILE;
   return MPROC_OK;
 }
@@ -244,10 +242,8 @@ mproc_status mproc_os_write(mproc_handle h, mproc_handle_kind kind,
 
 mproc_status mproc_os_pipe(mproc_handle h[2]) {
   int fd[2];
-  if (mproc_posix_pipe(fd) != 0) {
-    int saved = errno;
-    return mproc_status_system(saved);
-  }
+  if (mproc_posix_pipe(fd) != 0)
+    return mproc_posix_error();
   h[0] = fd[0];
   h[1] = fd[1];
   return MPROC_OK;

@@ -29,10 +29,8 @@ static bool file_of(const mproc_sockaddr *at, socket_file *file) {
 
 static mproc_status try_bind(int fd, const mproc_sockaddr *at) {
   const struct sockaddr *sa = (const struct sockaddr *)(const void *)&at->u;
-  if (bind(fd, sa, (socklen_t)at->size) != 0) {
-    int saved = errno;
-    return mproc_status_system(saved);
-  }
+  if (bind(fd, sa, (socklen_t)at->size) != 0)
+    return mproc_posix_error();
   return MPROC_OK;
 }
 
@@ -120,10 +118,8 @@ mproc_status mproc_os_listen(const mproc_sockaddr *at,
                              mproc_handle *h) {
   mproc_status st;
   int fd = mproc_posix_socket(mproc_posix_family(at), true);
-  if (fd < 0) {
-    int saved = errno;
-    return mproc_status_system(saved);
-  }
+  if (fd < 0)
+    return mproc_posix_error();
   set_reuseaddr(fd);
   st = bind_and_listen(fd, at, options);
   if (st == MPROC_OK)

@@ -90,10 +90,8 @@ mproc_status mproc_pollset_set(mproc_pollset *p, mproc_handle h, uint8_t events,
     mproc_pollset_remove(p, h);
     return MPROC_OK;
   }
-  if (fcntl((int)h, F_GETFD) < 0) {
-    int saved = errno;
-    return mproc_status_system(saved);
-  }
+  if (fcntl((int)h, F_GETFD) < 0)
+    return mproc_posix_error();
   if (i == p->capacity) {
     mproc_status st = grow(p);
     if (st != MPROC_OK)
@@ -165,10 +163,8 @@ mproc_status mproc_pollset_wait(mproc_pollset *p, mproc_time deadline,
   for (;;) {
     ready = mproc_posix_poll(p->fds, (nfds_t)p->count,
                              mproc_posix_time_left(deadline));
-    if (ready < 0) {
-      int saved = errno;
-      return mproc_posix_failure(saved);
-    }
+    if (ready < 0)
+      return mproc_posix_failure(errno);
     if (ready == 0)
       return mproc_posix_timed_out(deadline);
     *n = tell(p, events, max);

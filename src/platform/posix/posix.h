@@ -18,6 +18,7 @@
 #define _FILE_OFFSET_BITS 64
 #endif
 
+#include <errno.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <sys/types.h>
@@ -55,6 +56,11 @@ mproc_status mproc_posix_timed_out(mproc_time deadline);
 
 /* As poll(2) takes it: milliseconds, rounded up lest a loop be busy; -1. */
 int mproc_posix_milliseconds(mproc_time left);
+
+/* The status of the call that has failed just now: the system error in errno. */
+static inline mproc_status mproc_posix_error(void) {
+  return mproc_status_system(errno);
+}
 
 /* The status of a call that failed: AGAIN, INTERRUPTED, or system. */
 mproc_status mproc_posix_failure(int os_errno);

@@ -32,9 +32,9 @@ mproc_status mproc_pollset_new(const mproc_allocator *a, mproc_pollset **out) {
   p->readable = -1;
   p->queue = mproc_posix_queue_open();
   if (p->queue < 0) {
-    int saved = errno;
+    mproc_status st = mproc_posix_error();
     mproc_free(a, p, sizeof *p);
-    return mproc_status_system(saved);
+    return st;
   }
   *out = p;
   return MPROC_OK;
@@ -66,10 +66,8 @@ static mproc_status update_readable(mproc_pollset *p) {
   }
   if (p->readable < 0) {
     int fd[2];
-    if (mproc_posix_pipe(fd) != 0) {
-      int saved = errno;
-      return mproc_status_system(saved);
-    }
+    if (mproc_posix_pipe(fd) != 0)
+      return mproc_posix_error();
     close(fd[1]);
     p->readable = fd[0];
   }
@@ -187,10 +185,8 @@ mproc_status mproc_pollset_wait(mproc_pollset *p, mproc_time deadline,
   *n = first;
   more = mproc_posix_queue_wait(p->queue, mproc_posix_time_left(deadline),
                                 events + first, max - first);
-  if (more < 0 && first == 0) {
-    int saved = errno;
-    return mproc_posix_failure(saved);
-  }
+  if (more < 0 && first == 0)
+    return mproc_posix_failure(errno);
   if (more > 0)
     *n += p->readable < 0 ? (size_t)more
                           : without_readable(p, events + first, (size_t)more);

@@ -168,10 +168,8 @@ static mproc_status look_ahead(int fd) {
 */
 static mproc_status have_room(int fd) {
   int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  if (copy < 0) {
-    int saved = errno;
-    return mproc_status_system(saved);
-  }
+  if (copy < 0)
+    return mproc_posix_error();
   close(copy);
   return MPROC_OK;
 }
@@ -222,10 +220,8 @@ static mproc_status judge(const Parcel *p) {
     return mproc_status_system(EMFILE); /* another thread was faster */
   if (p->count != 1 || p->byte != 1 || (p->flags & MSG_CTRUNC) != 0)
     return MPROC_BAD_HANDLE;
-  if (MSG_CMSG_CLOEXEC == 0 && fcntl(p->first, F_SETFD, FD_CLOEXEC) != 0) {
-    int saved = errno;
-    return mproc_status_system(saved);
-  }
+  if (MSG_CMSG_CLOEXEC == 0 && fcntl(p->first, F_SETFD, FD_CLOEXEC) != 0)
+    return mproc_posix_error();
   return MPROC_OK;
 }
 

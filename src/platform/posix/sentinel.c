@@ -24,10 +24,8 @@ static mproc_status wait_pid(const mproc_child *child, int *exitcode) {
   do {
     pid = waitpid((pid_t)child->pid, &status, WNOHANG);
   } while (pid < 0 && errno == EINTR);
-  if (pid < 0) {
-    int saved = errno;
-    return mproc_status_system(saved);
-  }
+  if (pid < 0)
+    return mproc_posix_error();
   if (pid == 0)
     return MPROC_AGAIN;
   *exitcode = code_of(status);
@@ -110,9 +108,7 @@ static int send_signal(const mproc_child *child, int signal) {
 #endif
 
 mproc_status mproc_os_signal(const mproc_child *child, bool kill) {
-  if (send_signal(child, kill ? SIGKILL : SIGTERM) != 0) {
-    int saved = errno;
-    return mproc_status_system(saved);
-  }
+  if (send_signal(child, kill ? SIGKILL : SIGTERM) != 0)
+    return mproc_posix_error();
   return MPROC_OK;
 }

@@ -11,10 +11,8 @@
 
 mproc_status mproc_os_socketpair(mproc_handle h[2]) {
   int fd[2];
-  if (mproc_posix_socketpair(fd) != 0) {
-    int saved = errno;
-    return mproc_status_system(saved);
-  }
+  if (mproc_posix_socketpair(fd) != 0)
+    return mproc_posix_error();
   h[0] = fd[0];
   h[1] = fd[1];
   return MPROC_OK;
@@ -31,10 +29,8 @@ static mproc_status connect_failed(int os_errno) {
 
 static mproc_status start(int fd, const mproc_sockaddr *to) {
   const struct sockaddr *sa = (const struct sockaddr *)(const void *)&to->u;
-  if (connect(fd, sa, (socklen_t)to->size) != 0) {
-    int saved = errno;
-    return connect_failed(saved);
-  }
+  if (connect(fd, sa, (socklen_t)to->size) != 0)
+    return connect_failed(errno);
   mproc_posix_set_nonblocking(fd, false);
   return MPROC_OK;
 }
@@ -42,10 +38,8 @@ static mproc_status start(int fd, const mproc_sockaddr *to) {
 mproc_status mproc_os_connect(const mproc_sockaddr *to, mproc_handle *h) {
   mproc_status st;
   int fd = mproc_posix_socket(mproc_posix_family(to), true);
-  if (fd < 0) {
-    int saved = errno;
-    return mproc_status_system(saved);
-  }
+  if (fd < 0)
+    return mproc_posix_error();
   st = start(fd, to);
   if (st == MPROC_OK || st == MPROC_AGAIN)
     *h = fd;
@@ -58,10 +52,8 @@ mproc_status mproc_os_connect(const mproc_sockaddr *to, mproc_handle *h) {
 static mproc_status pending_error(int fd) {
   int error = 0;
   socklen_t size = sizeof error;
-  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
-    int saved = errno;
-    return mproc_status_system(saved);
-  }
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
+    return mproc_posix_error();
   return error != 0 ? mproc_status_system(error) : MPROC_OK;
 }
 
@@ -69,10 +61,8 @@ static mproc_status pending_error(int fd) {
 static mproc_status has_peer(int fd) {
   struct sockaddr_storage peer;
   socklen_t size = sizeof peer;
-  if (getpeername(fd, (struct sockaddr *)&peer, &size) != 0) {
-    int saved = errno;
-    return mproc_status_system(saved);
-  }
+  if (getpeername(fd, (struct sockaddr *)&peer, &size) != 0)
+    return mproc_posix_error();
   return MPROC_OK;
 }
 

@@ -153,10 +153,8 @@ static mproc_status follow(Ends *e, mproc_child *child,
 static mproc_status start(mproc_posix_start *s, Ends *e, mproc_child *child,
                           mproc_spawn_step *failed) {
   pid_t pid = fork_quietly(s);
-  if (pid < 0) {
-    int saved = errno;
-    return mproc_status_system(saved);
-  }
+  if (pid < 0)
+    return mproc_posix_error();
   child->pid = pid;
   return follow(e, child, failed);
 }
@@ -169,10 +167,8 @@ mproc_status mproc_os_spawn(const mproc_allocator *a, const mproc_program *what,
   mproc_posix_start s;
   mproc_status st = MPROC_OK;
   *failed = MPROC_SPAWN_PROCESS;
-  if (!open_ends(&e)) {
-    int saved = errno;
-    st = mproc_status_system(saved);
-  }
+  if (!open_ends(&e))
+    st = mproc_posix_error();
   s.what = what;
   s.image = &image;
   s.channel = (int)channel;

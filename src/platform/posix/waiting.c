@@ -25,10 +25,8 @@ bool mproc_os_set_read_limit(mproc_handle h, uint32_t milliseconds) {
 mproc_status mproc_os_read_waiting(mproc_handle h, void *out, size_t size,
                                    size_t *got) {
   ssize_t n = recv((int)h, out, size, 0);
-  if (n < 0) {
-    int saved = errno;
-    return mproc_posix_failure(saved);
-  }
+  if (n < 0)
+    return mproc_posix_failure(errno);
   if (n == 0)
     return MPROC_EOF;
   *got = (size_t)n;
