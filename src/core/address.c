@@ -112,7 +112,8 @@ static char *write_text(char *out, const char *text, size_t n) {
 }
 
 static char *write_host(char *out, const mproc_address *a) {
-  bool literal = memchr(a->name, ':', a->size) != NULL;
+  const mproc_view host = {(const uint8_t *)a->name, a->size};
+  bool literal = mproc_address_is_ipv6(host);
   if (literal)
     *out++ = '[';
   out = write_text(out, a->name, a->size);

@@ -10,29 +10,34 @@
 
 #define FEW 8 /* items that need no scratch */
 
-static struct pollfd to_pollfd(const mproc_pollitem *item) {
+struct pollfd mproc_posix_pollfd(mproc_handle h, uint8_t events) {
   struct pollfd fd;
-  /* poll(2) passes over a negative one. POLLHUP comes unasked, so what waits
-     for nothing is passed over too. */
-  fd.fd = item->events != 0 ? (int)item->handle : -1;
+  fd.fd = (int)h;
   fd.events = 0;
-  if (item->events & MPROC_READ)
+  if (events & MPROC_READ)
     fd.events |= POLLIN;
-  if (item->events & MPROC_WRITE)
+  if (events & MPROC_WRITE)
     fd.events |= POLLOUT;
   fd.revents = 0;
   return fd;
 }
 
-static uint8_t from_revents(int revents, uint8_t events) {
-  uint8_t ready = 0;
+uint8_t mproc_posix_events(int revents) {
+  uint8_t events = 0;
   if (revents & (POLLERR | POLLHUP | POLLNVAL))
-    return events;
+    return MPROC_READ | MPROC_WRITE;
   if (revents & POLLIN)
-    ready |= MPROC_READ;
+    events |= MPROC_READ;
   if (revents & POLLOUT)
-    ready |= MPROC_WRITE;
-  return ready & events;
+    events |= MPROC_WRITE;
+  return events;
+}
+
+/* poll(2) passes over a negative one. POLLHUP comes unasked, so what waits for
+   nothing is passed over, too. */
+static struct pollfd to_pollfd(const mproc_pollitem *item) {
+  mproc_handle h = item->events != 0 ? item->handle : -1;
+  return mproc_posix_pollfd(h, item->events);
 }
 
 mproc_time mproc_posix_time_left(mproc_time deadline) {
@@ -68,7 +73,7 @@ mproc_status mproc_os_poll(mproc_pollitem *items, size_t n, mproc_time deadline,
   if (ready < 0)
     return mproc_posix_failure(saved);
   for (size_t i = 0; i < n; i++)
-    items[i].ready = from_revents(fds[i].revents, items[i].events);
+    items[i].ready = mproc_posix_events(fds[i].revents) & items[i].events;
   return ready > 0 ? MPROC_OK : mproc_posix_timed_out(deadline);
 }
 

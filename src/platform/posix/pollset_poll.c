@@ -99,13 +99,7 @@ mproc_status mproc_pollset_set(mproc_pollset *p, mproc_handle h, uint8_t events,
   }
   if (i == p->count)
     p->count++;
-  p->fds[i].fd = (int)h;
-  p->fds[i].events = 0;
-  if (events & MPROC_READ)
-    p->fds[i].events |= POLLIN;
-  if (events & MPROC_WRITE)
-    p->fds[i].events |= POLLOUT;
-  p->fds[i].revents = 0;
+  p->fds[i] = mproc_posix_pollfd(h, events);
   p->tags[i] = tag;
   return MPROC_OK;
 }
@@ -118,17 +112,6 @@ void mproc_pollset_remove(mproc_pollset *p, mproc_handle h) {
 
 /* ---- waiting ---- */
 
-static uint8_t from_revents(int revents) {
-  uint8_t ready = 0;
-  if (revents & (POLLERR | POLLHUP))
-    return MPROC_READ | MPROC_WRITE;
-  if (revents & POLLIN)
-    ready |= MPROC_READ;
-  if (revents & POLLOUT)
-    ready |= MPROC_WRITE;
-  return ready;
-}
-
 /* Tells of at most 'max', from 'next' on and around, and moves 'next'. */
 static size_t tell(mproc_pollset *p, mproc_pollevent *events, size_t max) {
   size_t n = 0;
@@ -139,7 +122,7 @@ static size_t tell(mproc_pollset *p, mproc_pollevent *events, size_t max) {
     if (p->fds[i].revents != 0 && !(p->fds[i].revents & POLLNVAL)) {
       events[n].handle = p->fds[i].fd;
       events[n].tag = p->tags[i];
-      events[n++].ready = from_revents(p->fds[i].revents);
+      events[n++].ready = mproc_posix_events(p->fds[i].revents);
     }
   }
   p->next = i;
@@ -191,11 +174,7 @@ size_t mproc_pollset_want(const mproc_pollset *p, mproc_pollitem *items,
   size_t n = max < p->count ? max : p->count;
   for (size_t i = 0; i < n; i++) {
     items[i].handle = p->fds[i].fd;
-    items[i].events = 0;
-    if (p->fds[i].events & POLLIN)
-      items[i].events |= MPROC_READ;
-    if (p->fds[i].events & POLLOUT)
-      items[i].events |= MPROC_WRITE;
+    items[i].events = mproc_posix_events(p->fds[i].events);
     items[i].ready = 0;
   }
   return n;

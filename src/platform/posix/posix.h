@@ -47,6 +47,10 @@ int mproc_posix_pipe(int fd[2]);
    that is more than the system can count. */
 int mproc_posix_poll(struct pollfd *fds, nfds_t n, mproc_time left);
 
+/* What poll(2) is asked of 'h'; what its answer, or such a question, says. */
+struct pollfd mproc_posix_pollfd(mproc_handle h, uint8_t events);
+uint8_t mproc_posix_events(int revents);
+
 /* Nanoseconds until 'deadline', at least 0; MPROC_NEVER stays so. */
 mproc_time mproc_posix_time_left(mproc_time deadline);
 
