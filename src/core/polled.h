@@ -23,6 +23,13 @@ typedef enum mproc_polled_kind {
   MPROC_POLLED_HANDLE
 } mproc_polled_kind;
 
+/* That object, by kind; a handle is in the wish only. */
+typedef union mproc_polled_object {
+  mproc_connection *connection; /* a peer's, too */
+  mproc_listener *listener;
+  mproc_poller *poller;
+} mproc_polled_object;
+
 struct mproc_polled {
   mproc_watch watch; /* of the object; a handle has none */
   mproc_link queue;  /* in one of the poller's queues, or in none */
@@ -33,11 +40,7 @@ struct mproc_polled {
   mproc_wish wish;
   mproc_poller *poller;
   mproc_polled *listener; /* of a peer: whose */
-  union {
-    mproc_connection *connection;
-    mproc_listener *listener;
-    mproc_poller *poller;
-  } object;
+  mproc_polled_object object;
   int64_t id;
   mproc_time deadline; /* MPROC_NEVER, or it is among the timed */
   uint8_t kind;

@@ -239,12 +239,17 @@ mproc_status mproc_poller_export(mproc_poller *p, mproc_handle *h) {
 
 /* ---- adding and removing ---- */
 
-/* Watches the new entry's object, if it can be. 'watches': the object's. */
-static mproc_status begin(mproc_polled *e, mproc_link *list,
-                          mproc_link *watches, mproc_polled **out) {
-  mproc_poller *p = e->poller;
-  mproc_status st = claim(p);
+/* Adds the object to 'list' of 'p', and tells its 'watches' so. */
+static mproc_status add(mproc_poller *p, mproc_polled_kind kind,
+                        mproc_polled_object object, mproc_link *list,
+                        mproc_link *watches, int64_t id, mproc_polled **out) {
+  mproc_polled *e = mproc_polled_new(p, kind, id);
+  mproc_status st;
+  if (e == NULL)
+    return MPROC_NOMEM;
+  e->object = object;
   mproc_list_append(list, &e->same);
+  st = claim(p);
   if (st == MPROC_OK)
     st = mproc_polled_follow(e);
   if (st != MPROC_OK) {
@@ -261,33 +266,28 @@ static mproc_status begin(mproc_polled *e, mproc_link *list,
 
 mproc_status mproc_poller_add_connection(mproc_poller *p, mproc_connection *c,
                                          int64_t id, mproc_polled **out) {
-  mproc_polled *e = mproc_polled_new(p, MPROC_POLLED_CONNECTION, id);
-  if (e == NULL)
-    return MPROC_NOMEM;
-  e->object.connection = c;
-  return begin(e, &p->others, mproc_connection_watches(c), out);
+  mproc_polled_object object;
+  object.connection = c;
+  return add(p, MPROC_POLLED_CONNECTION, object, &p->others,
+             mproc_connection_watches(c), id, out);
 }
 
 mproc_status mproc_poller_add_listener(mproc_poller *p, mproc_listener *l,
                                        int64_t id, mproc_polled **out) {
-  mproc_polled *e = mproc_polled_new(p, MPROC_POLLED_LISTENER, id);
-  if (e == NULL)
-    return MPROC_NOMEM;
-  e->object.listener = l;
-  return begin(e, &p->listeners, mproc_listener_watches(l), out);
+  mproc_polled_object object;
+  object.listener = l;
+  return add(p, MPROC_POLLED_LISTENER, object, &p->listeners,
+             mproc_listener_watches(l), id, out);
 }
 
 mproc_status mproc_poller_add_poller(mproc_poller *p, mproc_poller *q,
                                      int64_t id, mproc_polled **out) {
-  mproc_polled *e;
+  mproc_polled_object object;
   mproc_status st = claim(q);
+  object.poller = q;
   if (st != MPROC_OK)
     return st;
-  e = mproc_polled_new(p, MPROC_POLLED_POLLER, id);
-  if (e == NULL)
-    return MPROC_NOMEM;
-  e->object.poller = q;
-  return begin(e, &p->pollers, &q->watches, out);
+  return add(p, MPROC_POLLED_POLLER, object, &p->pollers, &q->watches, id, out);
 }
 
 mproc_status mproc_poller_add_handle(mproc_poller *p, mproc_handle h,
