@@ -52,6 +52,31 @@ static void alloc_zeroes(void) {
   CHECK(mproc_alloc(&h.allocator, 1) == NULL);
 }
 
+static void arrays_double(void) {
+  heap h;
+  size_t capacity = 0;
+  uint32_t *numbers = NULL, *grown;
+  heap_init(&h, 0);
+  for (uint32_t i = 0; i < 100; i++) {
+    if (i == capacity)
+      numbers = (uint32_t *)mproc_grow(&h.allocator, numbers, &capacity,
+                                       sizeof *numbers);
+    numbers[i] = i;
+  }
+  for (uint32_t i = 0; i < 100; i++)
+    CHECK_EQ(numbers[i], i);
+  CHECK_EQ(capacity, 128);
+  CHECK_EQ(h.bytes, 128 * sizeof *numbers);
+  h.fail_from = 1;
+  grown =
+      (uint32_t *)mproc_grow(&h.allocator, numbers, &capacity, sizeof *numbers);
+  CHECK(grown == NULL);
+  CHECK_EQ(capacity, 128);
+  mproc_free(&h.allocator, numbers, capacity * sizeof *numbers);
+  CHECK_EQ(h.blocks, 0);
+  CHECK_EQ(h.wrong_sizes, 0);
+}
+
 static void empty_queue(void) {
   heap h;
   mproc_bytes b = {NULL, 0, 0, 0};
@@ -259,6 +284,7 @@ static void no_memory_from_the_nth_on(void) {
 
 int main(void) {
   TEST(alloc_zeroes);
+  TEST(arrays_double);
   TEST(empty_queue);
   TEST(append_and_consume);
   TEST(grows_by_what_is_there);

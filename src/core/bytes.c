@@ -1,6 +1,6 @@
 /*
-** bytes.c: the queue of bytes, and the two calls through which all memory of
-** the core comes. The block holds consumed bytes, queued bytes and free room,
+** bytes.c: the queue of bytes, and the calls through which all memory of the
+** core comes. The block holds consumed bytes, queued bytes and free room,
 ** in this order; how it grows depends on what is queued and asked for alone,
 ** never on what a peer claims.
 */
@@ -23,6 +23,15 @@ void *mproc_alloc(const mproc_allocator *a, size_t size) {
 void mproc_free(const mproc_allocator *a, void *block, size_t size) {
   if (block != NULL)
     a->resize(a->ud, block, size, 0);
+}
+
+void *mproc_grow(const mproc_allocator *a, void *block, size_t *capacity,
+                 size_t size) {
+  size_t more = *capacity == 0 ? 4 : 2 * *capacity;
+  void *grown = a->resize(a->ud, block, *capacity * size, more * size);
+  if (grown != NULL)
+    *capacity = more;
+  return grown;
 }
 
 mproc_view mproc_bytes_view(const mproc_bytes *b) {

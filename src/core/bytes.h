@@ -29,6 +29,14 @@ void *mproc_alloc(const mproc_allocator *a, size_t size);
 /* Frees 'block' of 'size' bytes; a NULL block is left alone. */
 void mproc_free(const mproc_allocator *a, void *block, size_t size);
 
+/*
+** Doubles an array that is full: of '*capacity' elements (0: 'block' is NULL) of
+** 'size' bytes each. Returns where it is now, and '*capacity' is what it has room
+** for; NULL: no memory, nothing has changed.
+*/
+void *mproc_grow(const mproc_allocator *a, void *block, size_t *capacity,
+                 size_t size);
+
 /* Bytes that somebody else owns. 'data' may be NULL where 'size' is 0. */
 typedef struct mproc_view {
   const uint8_t *data;

@@ -187,16 +187,12 @@ static size_t pending(const mproc_listener *l) {
 /* Makes a place for one more peer. */
 static mproc_status grow(mproc_listener *l) {
   const mproc_allocator *a = &l->ctx->allocator;
-  size_t old = l->capacity * sizeof(Peer);
-  size_t capacity = l->capacity == 0 ? 1 : 2 * l->capacity;
-  void *peers;
-  if (l->count < l->capacity)
-    return MPROC_OK;
-  peers = a->resize(a->ud, l->peers, old, capacity * sizeof(Peer));
+  void *peers = l->peers;
+  if (l->count == l->capacity)
+    peers = mproc_grow(a, peers, &l->capacity, sizeof *l->peers);
   if (peers == NULL)
     return MPROC_NOMEM;
   l->peers = (Peer *)peers;
-  l->capacity = capacity;
   return MPROC_OK;
 }
 

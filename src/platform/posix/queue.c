@@ -103,16 +103,13 @@ static void drop_always(mproc_pollset *p, mproc_handle h) {
 
 static mproc_status add_always(mproc_pollset *p, mproc_pollevent event) {
   const mproc_allocator *a = p->allocator;
+  void *list = p->always;
   mproc_status st;
-  if (p->always_count == p->always_capacity) {
-    size_t size = p->always_capacity * sizeof event;
-    size_t capacity = p->always_capacity == 0 ? 4 : 2 * p->always_capacity;
-    void *list = a->resize(a->ud, p->always, size, capacity * sizeof event);
-    if (list == NULL)
-      return MPROC_NOMEM;
-    p->always = (mproc_pollevent *)list;
-    p->always_capacity = capacity;
-  }
+  if (p->always_count == p->always_capacity)
+    list = mproc_grow(a, list, &p->always_capacity, sizeof *p->always);
+  if (list == NULL)
+    return MPROC_NOMEM;
+  p->always = (mproc_pollevent *)list;
   p->always[p->always_count++] = event;
   st = update_readable(p);
   if (st != MPROC_OK)
