@@ -3,7 +3,8 @@
 ** SOCK_CLOEXEC, accept4, pipe2 and ppoll together, so one test tells whether
 ** they are here. The replacements leave a moment in which another thread's
 ** fork(2) and exec(2) passes the descriptor on; nothing can be done about it.
-** -DMPROC_POSIX_FALLBACKS builds the replacements anywhere, for the tests.
+** -DMPROC_POSIX_FALLBACKS builds the replacements anywhere, and those of other
+** files here: .ci/run, step fallback, tries them.
 */
 #include "platform/posix/posix.h"
 
@@ -34,6 +35,7 @@ static struct sockaddr *room_for(mproc_sockaddr *peer, socklen_t *size) {
   *size = sizeof peer->u;
   return (struct sockaddr *)(void *)&peer->u;
 }
+
 #if defined SOCK_CLOEXEC && !defined MPROC_POSIX_FALLBACKS
 
 int mproc_posix_socket(int family, bool nonblocking) {
