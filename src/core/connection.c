@@ -1,41 +1,34 @@
 /*
-** connection.c: the steps that lead to an open connection, and its messages.
+** connection.c: the messages of a connection, and who watches it.
 */
 #include "core/connection.h"
 
 #include <assert.h>
 
 #include "core/channel.h"
-#include "core/dialer.h"
-#include "core/greeting.h"
 
-typedef enum State { CONNECTING, HANDSHAKING, OPEN, FAILED } State;
+typedef enum State { OPENING, OPEN, FAILED } State;
 
+/* There may be thousands: it is packed. */
 struct mproc_connection {
   mproc_context *ctx;
   mproc_link watches;
-  mproc_channel *channel;   /* NULL while connecting and once it is closed */
-  mproc_dialer *dialer;     /* only while connecting */
-  mproc_greeting *greeting; /* only until the handshake has ended */
-  mproc_time deadline;      /* of connecting and handshake */
+  mproc_channel *channel; /* NULL while connecting and once it is closed */
+  mproc_opening *opening; /* only while OPENING */
   uint64_t max_message;
-  mproc_status failure; /* why FAILED */
-  mproc_status untold;  /* how sending failed while we were receiving; or OK */
-  int64_t holder;       /* the process whose message the channel holds */
-  float keepalive;      /* seconds; used once, when connected */
+  mproc_status untold; /* how sending failed while we were receiving; or OK; why
+                          it has FAILED */
+  uint32_t holder;     /* the process whose message the channel holds */
   uint8_t state;
   uint8_t limit; /* of its receives' patience */
-  bool readable;
-  bool writable;
-  bool readahead;
-  bool local;
-  bool corked;       /* messages wait for each other */
-  bool lost_place;   /* a length was bad: nothing can be read any more */
-  bool untimed;      /* a client whose user has set no timeout */
-  bool may_be_asked; /* a client without key, before its first message */
-  bool unsettled;    /* a handle was sent and is not acknowledged yet */
-  bool unannounced;  /* see mproc_connection_has_news */
-  bool reserved;     /* see mproc_connection_reserve */
+  bool readable : 1;
+  bool writable : 1;
+  bool corked : 1;       /* messages wait for each other */
+  bool lost_place : 1;   /* a length was bad: nothing can be read any more */
+  bool may_be_asked : 1; /* a client without key, before its first message */
+  bool unsettled : 1;    /* a handle was sent and is not acknowledged yet */
+  bool unannounced : 1;  /* see mproc_connection_has_news */
+  bool reserved : 1;     /* see mproc_connection_reserve */
 };
 
 const mproc_connection_options mproc_connection_defaults = {
@@ -43,41 +36,7 @@ const mproc_connection_options mproc_connection_defaults = {
     false, {NULL, 0},  {MPROC_SHA256, MPROC_DIGESTS_ALL},
     false, UINT64_MAX, 0};
 
-/* ---- the steps ---- */
-
-static unsigned readahead_bit(bool readahead) {
-  return readahead ? MPROC_READAHEAD : 0;
-}
-
-/* The channel over a socket that we made or accepted. */
-static mproc_status open_channel(mproc_connection *c, mproc_handle h) {
-  unsigned may = readahead_bit(c->readahead);
-  if (!c->ctx->slow)
-    may |= MPROC_ALONE;
-  if (!c->local) {
-    mproc_os_tune(h, (double)c->keepalive);
-    may |= MPROC_BY_READ;
-  }
-  return mproc_channel_stream(&c->ctx->scratch, h, MPROC_SOCKET, may,
-                              &c->channel);
-}
-
-static mproc_status connecting_step(mproc_connection *c) {
-  mproc_handle h = MPROC_NO_HANDLE;
-  mproc_time now = mproc_os_now();
-  mproc_status st = mproc_dialer_step(c->dialer, now, &h);
-  if (st != MPROC_OK)
-    return st;
-  st = open_channel(c, h);
-  if (st != MPROC_OK)
-    return st; /* NOMEM: the dialer keeps it for the next try */
-  mproc_dialer_release(c->dialer);
-  mproc_dialer_free(c->dialer);
-  c->dialer = NULL;
-  if (c->untimed && c->greeting != NULL)
-    c->deadline = mproc_deadline_after(now, MPROC_HANDSHAKE_SECONDS);
-  return st;
-}
+/* ---- opening ---- */
 
 static void close_channel(mproc_connection *c) {
   mproc_channel *ch = c->channel;
@@ -88,51 +47,22 @@ static void close_channel(mproc_connection *c) {
   ch->ops->free(ch);
 }
 
-static void end_greeting(mproc_connection *c) {
-  mproc_greeting_free(c->greeting);
-  c->greeting = NULL;
-}
-
-static mproc_status handshaking_step(mproc_connection *c) {
-  mproc_status st = MPROC_OK;
-  if (c->greeting != NULL)
-    st = mproc_greeting_step(c->greeting, c->channel);
-  if (st == MPROC_OK)
-    end_greeting(c);
-  return st;
-}
-
-static mproc_status fail(mproc_connection *c, mproc_status st) {
-  c->state = FAILED;
-  c->failure = st;
-  mproc_dialer_free(c->dialer);
-  c->dialer = NULL;
-  close_channel(c);
-  end_greeting(c);
-  return st;
-}
-
-/* What a connection that is not open by its deadline has failed of. */
-static mproc_status lateness(const mproc_connection *c) {
-  if (c->state == CONNECTING)
-    return MPROC_TIMEOUT;
-  if (mproc_greeting_is_unanswered(c->greeting))
-    return MPROC_AUTH_SILENT;
-  return MPROC_AUTH_STALLED;
+static void end_opening(mproc_connection *c) {
+  mproc_opening *p = c->opening;
+  c->opening = NULL;
+  mproc_opening_free(p);
 }
 
 static mproc_status advance(mproc_connection *c) {
-  mproc_status st = MPROC_OK;
-  while (st == MPROC_OK && c->state != OPEN) {
-    st = c->state == CONNECTING ? connecting_step(c) : handshaking_step(c);
-    if (st == MPROC_OK)
-      c->state++;
-  }
-  if (st == MPROC_OK || st == MPROC_NOMEM)
+  mproc_status st = mproc_opening_step(c->opening, &c->channel);
+  if (st == MPROC_AGAIN || st == MPROC_NOMEM)
     return st;
-  if (st == MPROC_AGAIN)
-    return mproc_os_now() >= c->deadline ? fail(c, lateness(c)) : st;
-  return fail(c, st);
+  c->state = st == MPROC_OK ? OPEN : FAILED;
+  c->untold = st;
+  end_opening(c);
+  if (st != MPROC_OK)
+    close_channel(c);
+  return st;
 }
 
 /* What those who watch it go by, while it is not open. */
@@ -164,7 +94,7 @@ mproc_status mproc_connection_step(mproc_connection *c) {
   if (c->state == OPEN)
     return MPROC_OK;
   if (c->state == FAILED)
-    return c->failure;
+    return c->untold;
   before = outlook(c);
   st = advance(c);
   tell_change(c, &before);
@@ -172,10 +102,8 @@ mproc_status mproc_connection_step(mproc_connection *c) {
 }
 
 void mproc_connection_postpone(mproc_connection *c, mproc_time by) {
-  if (c->deadline != MPROC_NEVER) {
-    c->deadline += by;
+  if (c->opening != NULL && mproc_opening_postpone(c->opening, by))
     mproc_watch_tell(&c->watches, MPROC_TOUCHED);
-  }
 }
 
 /* ---- making one ---- */
@@ -188,15 +116,10 @@ static mproc_connection *new_connection(mproc_context *ctx,
     return NULL;
   c->ctx = ctx;
   mproc_list_init(&c->watches);
-  c->deadline = MPROC_NEVER;
   c->max_message = o->max_message;
-  c->keepalive = (float)o->keepalive;
   c->readable = o->readable;
   c->writable = o->writable;
-  c->readahead = o->readahead;
-  c->local = o->local;
   c->limit = MPROC_PATIENCE_LIMIT_MAX;
-  c->state = HANDSHAKING; /* which is over at once where there is no key */
   return c;
 }
 
@@ -211,8 +134,8 @@ mproc_status mproc_connection_adopt(mproc_context *ctx, mproc_handle h,
   c = new_connection(ctx, o);
   if (c == NULL)
     return MPROC_NOMEM;
-  st = mproc_channel_stream(&ctx->scratch, h, kind, readahead_bit(o->readahead),
-                            &c->channel);
+  st = mproc_channel_stream(&ctx->scratch, h, kind,
+                            o->readahead ? MPROC_READAHEAD : 0, &c->channel);
   if (st != MPROC_OK) {
     mproc_connection_free(c);
     return st;
@@ -227,15 +150,10 @@ mproc_status mproc_connection_greet(mproc_context *ctx, mproc_handle h,
                                     mproc_time deadline,
                                     mproc_connection **out) {
   mproc_connection *c = new_connection(ctx, o);
-  mproc_status st = MPROC_OK;
+  mproc_status st;
   if (c == NULL)
     return MPROC_NOMEM;
-  c->deadline = deadline;
-  if (o->has_authkey)
-    st = mproc_greeting_new(ctx, MPROC_LISTENER_ROLE, o->policy, o->authkey,
-                            &c->greeting);
-  if (st == MPROC_OK)
-    st = open_channel(c, h);
+  st = mproc_opening_accept(ctx, h, o, deadline, &c->opening, &c->channel);
   if (st != MPROC_OK) {
     mproc_connection_free(c);
     return st;
@@ -249,21 +167,11 @@ mproc_status mproc_connection_dial(mproc_context *ctx, const mproc_address *to,
                                    const mproc_dial_options *dial,
                                    mproc_connection **out) {
   mproc_connection *c = new_connection(ctx, o);
-  mproc_status st = MPROC_OK;
+  mproc_status st;
   if (c == NULL)
     return MPROC_NOMEM;
-  c->state = CONNECTING;
-  c->local = to->family == MPROC_AF_UNIX;
   c->may_be_asked = !o->has_authkey;
-  c->untimed = dial->timeout < 0;
-  if (dial->timeout >= 0)
-    c->deadline = mproc_deadline_after(mproc_os_now(), dial->timeout);
-  if (o->has_authkey)
-    st = mproc_greeting_new(ctx, MPROC_CLIENT_ROLE, o->policy, o->authkey,
-                            &c->greeting);
-  if (st == MPROC_OK)
-    st = mproc_dialer_new(&ctx->allocator, to, dial->retry, &c->watches,
-                          &c->dialer);
+  st = mproc_opening_dial(ctx, to, o, dial, &c->watches, &c->opening);
   if (st != MPROC_OK) {
     mproc_connection_free(c);
     return st;
@@ -290,7 +198,7 @@ static bool holds(const mproc_connection *c) {
 }
 
 static bool is_ours(const mproc_connection *c) {
-  return c->holder == mproc_os_pid();
+  return c->holder == (uint32_t)mproc_os_pid();
 }
 
 static mproc_status send_now(mproc_connection *c, mproc_view message) {
@@ -300,7 +208,7 @@ static mproc_status send_now(mproc_connection *c, mproc_view message) {
     return MPROC_NOT_OURS; /* ours would have been flushed first */
   st = c->channel->ops->send(c->channel, message);
   if (st == MPROC_OK && holds(c))
-    c->holder = mproc_os_pid();
+    c->holder = (uint32_t)mproc_os_pid();
   return st;
 }
 
@@ -338,7 +246,7 @@ mproc_status mproc_connection_queue(mproc_connection *c,
   if (st != MPROC_OK || n == 0)
     return st;
   if (!holds(c))
-    c->holder = mproc_os_pid();
+    c->holder = (uint32_t)mproc_os_pid();
   else if (!is_ours(c))
     return MPROC_NOT_OURS;
   do {
@@ -551,22 +459,16 @@ bool mproc_connection_buffers(const mproc_connection *c) {
 
 void mproc_connection_want(const mproc_connection *c, uint8_t events,
                            mproc_pollitem *item, mproc_time *wake) {
+  if (c->state == OPENING) {
+    mproc_opening_want(c->opening, c->channel, item, wake);
+    return;
+  }
   item->handle = mproc_connection_handle(c);
   item->events = events;
   if (mproc_connection_holds(c))
     item->events |= MPROC_WRITE;
   item->ready = 0;
   *wake = MPROC_NEVER;
-  if (c->state == CONNECTING) {
-    item->handle = mproc_dialer_want(c->dialer, wake);
-    item->events = MPROC_WRITE;
-  } else if (c->state == HANDSHAKING && c->channel != NULL) {
-    bool sending =
-        c->greeting != NULL && mproc_greeting_sends(c->greeting, c->channel);
-    item->events = sending ? MPROC_WRITE : MPROC_READ;
-  }
-  if (c->state < OPEN)
-    *wake = mproc_deadline_min(*wake, c->deadline);
 }
 
 bool mproc_connection_is_touched(const mproc_connection *c,
@@ -604,7 +506,7 @@ void mproc_connection_reserve(mproc_connection *c, bool reserved) {
 }
 
 bool mproc_connection_is_reserved(const mproc_connection *c) {
-  return c->reserved && c->state < OPEN;
+  return c->reserved && c->state == OPENING;
 }
 
 /* ---- what it is, and its end ---- */
@@ -614,7 +516,7 @@ bool mproc_connection_is_open(const mproc_connection *c) {
 }
 
 bool mproc_connection_is_closed(const mproc_connection *c) {
-  return c->state >= OPEN && c->channel == NULL;
+  return c->state != OPENING && c->channel == NULL;
 }
 
 bool mproc_connection_is_readable(const mproc_connection *c) {
@@ -646,9 +548,8 @@ mproc_handle mproc_connection_detach(mproc_connection *c) {
 void mproc_connection_free(mproc_connection *c) {
   if (c == NULL)
     return;
-  mproc_dialer_free(c->dialer);
+  end_opening(c);
   close_channel(c);
-  end_greeting(c);
   mproc_connection_unwatch(c);
   mproc_free(&c->ctx->allocator, c, sizeof *c);
 }

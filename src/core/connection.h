@@ -2,7 +2,7 @@
 ** connection.h: one end of a conversation in whole messages, from dialling or
 ** being accepted, through the handshake, to its end:
 **
-**   CONNECTING -> HANDSHAKING -> OPEN      (or FAILED from any of them)
+**   OPENING (opening.h) -> OPEN      (or FAILED from either)
 **
 ** Nothing here blocks. What cannot go on says AGAIN, mproc_connection_want
 ** tells what for, and the same call goes on later. Whoever blocks does so
@@ -18,29 +18,13 @@
 #include "core/bytes.h"
 #include "core/context.h"
 #include "core/deadline.h"
-#include "core/handshake.h"
+#include "core/opening.h"
 #include "core/platform.h"
 #include "core/status.h"
 #include "core/watch.h"
 
 /* Longer messages are not worth copying. */
 #define MPROC_COPY_MAX 16384
-
-/* Seconds for the handshake where nobody says (CPython, CONNECTION_TIMEOUT). */
-#define MPROC_HANDSHAKE_SECONDS 20.0
-
-/* What a user may say about a connection. */
-typedef struct mproc_connection_options {
-  bool readable;
-  bool writable;
-  bool readahead;     /* may take bytes past the message asked for */
-  bool has_authkey;   /* false: no handshake; an empty key is a key */
-  mproc_view authkey; /* copied, and wiped when the handshake ends */
-  mproc_handshake_policy policy;
-  bool local;           /* the address is AF_UNIX's: there is nothing to tune */
-  uint64_t max_message; /* bytes; UINT64_MAX: no limit */
-  double keepalive;     /* seconds; 0: off */
-} mproc_connection_options;
 
 /* Readable and writable, no key, no limit, all digests, no read-ahead. */
 extern const mproc_connection_options mproc_connection_defaults;
@@ -58,24 +42,15 @@ mproc_status mproc_connection_adopt(mproc_context *ctx, mproc_handle h,
 
 /*
 ** The listener's side over an accepted socket 'h': the handshake is to be done by
-** 'deadline'. Errors as in mproc_connection_adopt; AUTH_CRYPTO, as in
-** mproc_greeting_new.
+** 'deadline'. Errors as in mproc_opening_accept.
 */
 mproc_status mproc_connection_greet(mproc_context *ctx, mproc_handle h,
                                     const mproc_connection_options *o,
                                     mproc_time deadline, mproc_connection **c);
 
-/* What a client may say beyond that. */
-typedef struct mproc_dial_options {
-  bool retry;     /* try again while no one is listening */
-  double timeout; /* seconds for connecting and handshake together; below 0:
-                     no limit, then MPROC_HANDSHAKE_SECONDS for the latter */
-} mproc_dial_options;
-
 /*
-** The client's side: connects to 'to'. Fails at once only for NOMEM, AUTH_CRYPTO
-** (mproc_greeting_new) and what mproc_os_resolve says; all else is told by
-** mproc_connection_step.
+** The client's side: connects to 'to'. Fails at once as mproc_opening_dial does; all else
+** is told by mproc_connection_step.
 */
 mproc_status mproc_connection_dial(mproc_context *ctx, const mproc_address *to,
                                    const mproc_connection_options *o,
