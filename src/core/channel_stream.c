@@ -18,13 +18,13 @@ typedef struct Stream {
   mproc_channel base;
   mproc_transport transport;
   mproc_inbox inbox;
-  mproc_status torn; /* why a message left in part only; or OK */
-  mproc_bytes queue; /* frames that leave together; nothing else is held as
+  mproc_bytes queue;    /* frames that leave together; nothing else is held as
                         long as there are any */
-  mproc_view out;    /* rest of the payload that is held */
-  uint8_t header[MPROC_FRAME_HEADER_MAX]; /* of the message that is held */
-  uint8_t header_start;                   /* what has left of it */
+  mproc_view out;       /* rest of the payload that is held */
+  uint8_t header_start; /* what has left of the header of the message that is
+                           held: made anew each time, from the payload's size */
   uint8_t header_size;
+  mproc_status torn; /* why a message left in part only; or OK */
 } Stream;
 
 static Stream *stream_of(mproc_channel *c) {
@@ -41,10 +41,8 @@ static const mproc_allocator *allocator_of(const Stream *s) {
 
 /* ---- sending ---- */
 
-static mproc_view header_left(const Stream *s) {
-  mproc_view v = {s->header + s->header_start,
-                  (size_t)(s->header_size - s->header_start)};
-  return v;
+static size_t header_left(const Stream *s) {
+  return (size_t)(s->header_size - s->header_start);
 }
 
 /* Whether the message that 'send' was given has not all left. */
@@ -66,7 +64,7 @@ static void drop_held(Stream *s) {
 
 /* Counts 'n' bytes as gone, of the header first. */
 static void advance(Stream *s, size_t n) {
-  size_t of_header = header_left(s).size < n ? header_left(s).size : n;
+  size_t of_header = header_left(s) < n ? header_left(s) : n;
   if (mproc_bytes_size(&s->queue) > 0) {
     mproc_bytes_consume(&s->queue, allocator_of(s), n);
     return;
@@ -81,10 +79,16 @@ static void advance(Stream *s, size_t n) {
 
 /* Writes once; something is held. */
 static mproc_status write_some(Stream *s) {
-  mproc_view queue = mproc_bytes_view(&s->queue);
-  mproc_view first = queue.size > 0 ? queue : header_left(s);
+  uint8_t header[MPROC_FRAME_HEADER_MAX];
+  mproc_view first = mproc_bytes_view(&s->queue);
   size_t put = 0;
-  mproc_status st = mproc_transport_write(&s->transport, first, s->out, &put);
+  mproc_status st;
+  if (header_left(s) > 0) { /* so all of the payload is, too */
+    mproc_frame_encode(s->out.size, header);
+    first.data = header + s->header_start;
+    first.size = header_left(s);
+  }
+  st = mproc_transport_write(&s->transport, first, s->out, &put);
   if (st == MPROC_OK)
     advance(s, put);
   return st;
@@ -133,12 +137,13 @@ static mproc_status stream_queue(mproc_channel *c, mproc_view message) {
 
 static mproc_status stream_send(mproc_channel *c, mproc_view message) {
   Stream *s = stream_of(c);
+  uint8_t header[MPROC_FRAME_HEADER_MAX];
   mproc_status st;
   assert(!stream_holds(c));
   if (s->torn != MPROC_OK)
     return s->torn;
   s->header_start = 0;
-  s->header_size = (uint8_t)mproc_frame_encode(message.size, s->header);
+  s->header_size = (uint8_t)mproc_frame_encode(message.size, header);
   s->out = message;
   st = stream_flush(c);
   if (st != MPROC_AGAIN)
