@@ -3,6 +3,7 @@
 */
 #include "binding/lpoller.h"
 
+#include <limits.h>
 #include <string.h>
 
 /* The one in argument 1, open or not. */
@@ -113,9 +114,10 @@ void lmp_askinside(lua_State *L, bool waited) {
 
 /* [-0, +1, m] Pushes the list of what the last look has found. */
 static void push_ready(lua_State *L) {
+  size_t count = mproc_poller_ready_count(lmp_pollercore(L));
   lua_Integer n = 0;
   int64_t id;
-  lua_newtable(L);
+  lua_createtable(L, count < INT_MAX ? (int)count : 0, 0);
   while (lmp_pollercore(L) != NULL &&
          mproc_poller_take(lmp_pollercore(L), &id)) {
     lua_rawgeti(L, LMP_POLLER_TABLE(LMP_POLLER_OBJECTS), (lua_Integer)id);

@@ -162,6 +162,13 @@ bool mproc_poller_has(const mproc_poller *p) {
   return !mproc_list_is_empty(&p->ready);
 }
 
+size_t mproc_poller_ready_count(const mproc_poller *p) {
+  size_t n = 0;
+  for (const mproc_link *l = p->ready.next; l != &p->ready; l = l->next)
+    n++;
+  return n;
+}
+
 bool mproc_poller_is_full(const mproc_poller *p) {
   return p->full;
 }

@@ -97,8 +97,9 @@ bool mproc_poller_is_full(const mproc_poller *p);
 /* The same without the system call: only at what was touched. */
 mproc_status mproc_poller_settle(mproc_poller *p);
 
-/* Whether something is ready, by the last look; takes one of them. */
+/* Whether something is ready, by the last look, and how much; takes one of it. */
 bool mproc_poller_has(const mproc_poller *p);
+size_t mproc_poller_ready_count(const mproc_poller *p);
 bool mproc_poller_take(mproc_poller *p, int64_t *id);
 
 /*
