@@ -285,38 +285,6 @@ static bool is_sequence(lua_State *L, lua_Integer n) {
   return count == n;
 }
 
-/* lua_next(table, key), for what it raises of a key that the table lacks. */
-static int probe(lua_State *L) {
-  lua_next(L, 1);
-  return 0;
-}
-
-/*
-** Whether index 'n' of the table on the top is in its array: surely so where
-** lua_next takes n + 1, which the table has not, for a key, since it knows keys
-** in the array's range only. (At an array's very end it does not: then this is
-** false, and costs a count.)
-*/
-static bool is_in_array(lua_State *L, lua_Integer n) {
-  bool fine;
-  lua_pushcfunction(L, probe);
-  lua_pushvalue(L, -2);
-  lua_pushinteger(L, n + 1);
-  fine = lua_pcall(L, 2, 0, 0) == LUA_OK;
-  if (!fine)
-    lua_pop(L, 1);
-  return fine;
-}
-
-/* Whether nothing is behind index 'n' of the table on the top. */
-static bool ends_at(lua_State *L, lua_Integer n) {
-  lua_pushinteger(L, n);
-  if (lua_next(L, -2) == 0)
-    return true;
-  lua_pop(L, 2);
-  return false;
-}
-
 /* [-2, +0, -] Whether the table at 'table', below its first entry, which is on
    the top, has just 'n' entries. */
 static bool has_entries(lua_State *L, int table, lua_Integer n) {
@@ -330,28 +298,21 @@ static bool has_entries(lua_State *L, int table, lua_Integer n) {
   return n == 0;
 }
 
-#define WORTH_PROBING 24 /* items; fewer are counted as fast */
-
 /*
-** [-2, +0, m] Whether the table at 'table', below its first entry, which is on
+** [-2, +0, -] Whether the table at 'table', below its first entry, which is on
 ** the top, has exactly the keys 1 to 'n', its raw length. Unless 'careful' this
-** goes by their number, or, since lua_next yields the array first, by whether
-** the last is in the array and nothing comes behind it. So there may be holes,
-** which are noticed when it is written, which then begins again, 'careful'.
+** goes by their number alone: so there may be holes, which are noticed when it
+** is written, which then begins again, 'careful'.
+**
+** Nothing less than a full count is certain. Where a key is cannot be told, and
+** in the hash, where lua_next takes even one that was removed, it may come
+** behind the last index as well as in front of it.
 */
 static bool is_list(lua_State *L, int table, lua_Integer n, bool careful) {
-  if (!careful && n > 0 && n < WORTH_PROBING)
+  if (n > 0 && !careful)
     return has_entries(L, table, n);
   lua_pop(L, 2);
-  if (n == 0)
-    return false;
-  if (careful)
-    return is_sequence(L, n);
-  if (ends_at(L, n) && is_in_array(L, n))
-    return true;
-  lua_pushnil(L);
-  lua_next(L, table);
-  return has_entries(L, table, n);
+  return n > 0 && is_sequence(L, n);
 }
 
 /* A sequence is a list, and so is the empty table; any other is a dict. */

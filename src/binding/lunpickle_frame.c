@@ -61,18 +61,12 @@ static Frame *new_frame(Run *r) {
   return &u->frames[r->depth++];
 }
 
-/* The size of the array of a list of 'n'. One more than it needs is how dumps
-   knows fast that it is a list. */
-static int array_size(size_t n) {
-  return lmp_unpickle_capped(n < 24 ? n : n + 1);
-}
-
 void lmp_unpickle_container(Run *r, const mproc_node *n) {
   lua_State *L = r->L;
   int count = lmp_unpickle_capped(n->as.items.count);
   switch ((mproc_node_kind)n->kind) {
   case MPROC_NODE_TUPLE:
-    lua_createtable(L, array_size(n->as.items.count), 0);
+    lua_createtable(L, count, 0);
     lmp_unpickle_tag(r, LMP_TUPLE);
     break;
   case MPROC_NODE_SET:
@@ -85,7 +79,7 @@ void lmp_unpickle_container(Run *r, const mproc_node *n) {
     lmp_unpickle_tag(r, LMP_DICT);
     break;
   default: /* a list; a persistent id waits here for its function */
-    lua_createtable(L, array_size(n->as.items.count), 0);
+    lua_createtable(L, count, 0);
     break;
   }
 }
