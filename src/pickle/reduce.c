@@ -5,6 +5,7 @@
 #include "pickle/build.h"
 
 #define OBJECT_COST 128 /* of a Lua value for it, beside its parts */
+#define NAME_LONG 1000  /* bytes, more than the names of any class have */
 
 /* ---- names and instances ---- */
 
@@ -45,12 +46,22 @@ static mproc_status do_stack_global(mproc_build *b) {
   return push_global(b, module, name);
 }
 
+/* Each instance's class may be looked up by its name. */
+static mproc_status charge_name(mproc_build *b, const mproc_value *callable) {
+  const mproc_node *n = mproc_build_as(b, callable, MPROC_NODE_GLOBAL);
+  size_t size =
+      n == NULL ? 0 : n->as.global.module.size + n->as.global.name.size;
+  return size > NAME_LONG ? mproc_build_repeat(b, size) : MPROC_OK;
+}
+
 static mproc_status push_object(mproc_build *b, mproc_how how,
                                 mproc_value callable, mproc_value args,
                                 mproc_value kwargs) {
   mproc_array *objects = &b->t->objects;
   mproc_object *o;
-  mproc_status st = mproc_build_charge(b, OBJECT_COST);
+  mproc_status st = charge_name(b, &callable);
+  if (st == MPROC_OK)
+    st = mproc_build_charge(b, OBJECT_COST);
   if (st == MPROC_OK)
     st = mproc_tree_reserve(b->t, objects, 1, sizeof *o);
   if (st == MPROC_OK)
