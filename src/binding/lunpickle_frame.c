@@ -13,6 +13,8 @@
 #define ROOM 16
 #define SCRATCH 16
 
+#define TWO_63 9223372036854775808.0
+
 void lmp_unpickle_keep_shared(Run *r, mproc_node *n) {
   lua_State *L = r->L;
   if (lua_type(L, MADE) == LUA_TNIL) {
@@ -84,6 +86,23 @@ void lmp_unpickle_container(Run *r, const mproc_node *n) {
   }
 }
 
+static size_t integer_place(int64_t key, size_t modulus) {
+  return (size_t)((uint64_t)key % modulus);
+}
+
+static size_t real_place(double key, size_t modulus) {
+  int exponent;
+  double n;
+  unsigned u;
+  if (key >= -TWO_63 && key < TWO_63 && (double)(int64_t)key == key)
+    return integer_place((int64_t)key, modulus); /* as it is in a table */
+  n = frexp(key, &exponent) * -(double)INT_MIN;
+  if (!(n > -TWO_63 && n < TWO_63))
+    return SIZE_MAX;
+  u = (unsigned)exponent + (unsigned)(int64_t)n;
+  return (u <= INT_MAX ? u : ~u) % modulus;
+}
+
 /*
 ** The place of a numeric key in a table of 'size' nodes, as Lua 5.4 has it
 ** (ltable.c, mainposition); SIZE_MAX for other keys, whose places a peer cannot
@@ -92,17 +111,9 @@ void lmp_unpickle_container(Run *r, const mproc_node *n) {
 static size_t key_place(const mproc_value *key, size_t size) {
   size_t modulus = (size - 1) | 1;
   if (key->tag == MPROC_VALUE_INTEGER)
-    return (size_t)((uint64_t)key->as.integer % modulus);
-  if (key->tag == MPROC_VALUE_REAL) {
-    int exponent;
-    double n = frexp(key->as.real, &exponent) * -(double)INT_MIN;
-    unsigned u;
-    if (!(n > -9.3e18 && n < 9.3e18))
-      return SIZE_MAX;
-    u = (unsigned)exponent + (unsigned)(int64_t)n;
-    return (u <= INT_MAX ? u : ~u) % modulus;
-  }
-  return SIZE_MAX;
+    return integer_place(key->as.integer, modulus);
+  return key->tag == MPROC_VALUE_REAL ? real_place(key->as.real, modulus)
+                                      : SIZE_MAX;
 }
 
 #define FLOOD_MIN 4096 /* keys; fewer do no harm */

@@ -1,6 +1,7 @@
 /*
 ** scalar.c: strings and numbers, in each of the forms that pickles have them.
 */
+#include "pickle/bigint.h"
 #include "pickle/build.h"
 
 /* ---- strings ---- */
@@ -142,16 +143,12 @@ static mproc_status do_int(mproc_build *b) {
   return do_decimal(b);
 }
 
+/* Whatever 64 bits hold is no node, in however many bytes it came. */
 static mproc_status do_long(mproc_build *b) {
-  uint64_t bits = 0;
-  mproc_view v = b->op.bytes;
-  if (v.size > 8)
-    return mproc_build_push_bytes_node(b, MPROC_NODE_LONG, v);
-  for (size_t i = 0; i < v.size; i++)
-    bits |= (uint64_t)v.data[i] << (8 * i);
-  if (v.size > 0 && v.size < 8 && v.data[v.size - 1] >= 0x80)
-    bits |= ~UINT64_C(0) << (8 * v.size);
-  return push_int(b, (int64_t)bits);
+  int64_t i;
+  if (mproc_bigint_to_int(b->op.bytes, &i))
+    return push_int(b, i);
+  return mproc_build_push_bytes_node(b, MPROC_NODE_LONG, b->op.bytes);
 }
 
 static mproc_status do_float(mproc_build *b) {
