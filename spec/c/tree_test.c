@@ -500,7 +500,6 @@ static const flaw flaws[] = {
     FLAW("(NNNd.", 4),
     FLAW("NNb.", 2),
     FLAW("]}b.", 2),
-    FLAW("ca\nb\n)RNbNb.", 10),
     /* arguments, names, indices */
     FLAW("ca\nb\nNR.", 6),
     FLAW("ca\nb\n]R.", 6),

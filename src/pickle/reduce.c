@@ -318,9 +318,9 @@ static mproc_status do_build(mproc_build *b) {
   n = mproc_build_as(b, mproc_build_top(b, 1), MPROC_NODE_OBJECT);
   if (n == NULL)
     return mproc_build_fault(b, "state for what is no instance");
+  /* Python's own pickler writes the state again after the arguments, where
+     these hold the instance; the last one counts */
   o = mproc_tree_object(b->t, n);
-  if (o->has_state)
-    return mproc_build_fault(b, "an instance with two states");
   o->has_state = true;
   o->state = *mproc_build_top(b, 0);
   mproc_build_drop(b, 1);
