@@ -86,8 +86,10 @@ static bool is(mproc_view v, const char *text) {
   return v.size == strlen(text) && memcmp(v.data, text, v.size) == 0;
 }
 
-static bool is_builtin(mproc_view module) {
-  return is(module, "builtins") || is(module, "__builtin__");
+/* Names are Python 2's below protocol 3. */
+static bool is_builtin(const mproc_build *b, mproc_view module) {
+  return is(module, "builtins") ||
+         (b->t->protocol < 3 && is(module, "__builtin__"));
 }
 
 static bool is_latin1(const mproc_build *b, const mproc_value *v) {
@@ -195,7 +197,7 @@ void mproc_build_settle(mproc_build *b) {
     mproc_items items;
     bool frozen;
     if (global == NULL || o->how != MPROC_HOW_CALL ||
-        !is_builtin(global->as.global.module))
+        !is_builtin(b, global->as.global.module))
       continue;
     frozen = is(global->as.global.name, "frozenset");
     if ((frozen || is(global->as.global.name, "set")) &&
@@ -214,7 +216,7 @@ static mproc_status call_known(mproc_build *b, const mproc_node *callable,
   *done = false;
   if (is(module, "_codecs") && is(name, "encode") && args->count > 0)
     return call_bytes(b, args, done);
-  if (!is_builtin(module))
+  if (!is_builtin(b, module))
     return MPROC_OK;
   if (is(name, "bytes") && args->count == 0)
     return call_bytes(b, args, done);
