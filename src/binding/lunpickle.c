@@ -152,6 +152,13 @@ static void read_options(Run *r, mproc_tree_limits *limits) {
   lua_pop(L, 1);
 }
 
+/* How many arguments constructors may take of tuples that others take, too: more
+   than an honest pickle says, yet its size bounds the time. */
+static size_t unpacks(size_t size) {
+  const size_t each = 64;
+  return size < SIZE_MAX / 2 / each ? each * size + (1 << 20) : SIZE_MAX;
+}
+
 static int refuse(lua_State *L, Unpickler *u, const char *problem,
                   size_t offset) {
   give_back(u);
@@ -163,13 +170,14 @@ static int refuse(lua_State *L, Unpickler *u, const char *problem,
 }
 
 int lmp_loads(lua_State *L) {
-  Run r = {L, NULL, 0, 0, 0, SIZE_MAX, false, false, NULL};
+  Run r = {L, NULL, 0, 0, 0, SIZE_MAX, 0, false, false, NULL};
   mproc_tree_limits limits = {SIZE_MAX, INT_DIGITS};
   mproc_view in;
   mproc_status st;
   in.data = (const uint8_t *)luaL_checklstring(L, INPUT, &in.size);
   lua_settop(L, OPTIONS);
   read_options(&r, &limits);
+  r.unpacks = unpacks(in.size);
   r.u = borrow(L);
   st = mproc_tree_build(&r.u->tree, in, &limits);
   if (st == MPROC_NOMEM)

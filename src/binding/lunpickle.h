@@ -58,6 +58,7 @@ typedef struct Run {
   uint32_t texts; /* so many of the fetched have places on the stack */
   uint32_t made;  /* places given in MADE: to the other texts first */
   size_t max_depth;
+  size_t unpacks; /* arguments that constructors may still take again */
   bool wrap;
   bool old_names;      /* Python 2's: protocol 2 and below */
   const char *problem; /* why the pickle is refused */

@@ -108,11 +108,25 @@ static bool set_part(Run *r, Stage stage, bool constructed) {
   return true;
 }
 
+/* Reckons a tuple of 'n' arguments, where it is not this object's alone. */
+static bool may_unpack(Run *r, const Frame *f, lua_Unsigned n) {
+  const mproc_tree *t = &r->u->tree;
+  const mproc_object *o = mproc_tree_object(t, mproc_tree_node(t, f->node));
+  if (!mproc_tree_node(t, o->args.as.node)->shared)
+    return true;
+  if (n > r->unpacks)
+    return lmp_unpickle_refuse(r, "the pickle takes a large part too often");
+  r->unpacks -= (size_t)n;
+  return true;
+}
+
 /* Stack: nil, function, arguments (a tuple). */
 static bool construct(Run *r, const Frame *f) {
   lua_State *L = r->L;
   int args = lua_gettop(L);
   lua_Unsigned n = lua_rawlen(L, args);
+  if (!may_unpack(r, f, n))
+    return false;
   if (n > 100000 || !lua_checkstack(L, (int)n + 10))
     return lmp_unpickle_refuse(r, "too many arguments for a constructor");
   lua_pushvalue(L, args - 1);

@@ -232,8 +232,8 @@ static mproc_status check_memory(mproc_build *b) {
   return MPROC_OK;
 }
 
-/* What a pickle of that size may take again. None that a pickler writes comes
-   near: it takes each part once. */
+/* What a pickle of that size may take again of names and of bytes that are to
+   change their type. A pickler hardly ever takes a large one more than once. */
 static size_t allowance(size_t size) {
   return size < SIZE_MAX / 8 ? 4 * size + 4096 : SIZE_MAX;
 }

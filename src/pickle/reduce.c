@@ -246,12 +246,6 @@ static mproc_status do_construct(mproc_build *b, mproc_how how) {
     mproc_status st = call_known(b, global, &items, &done);
     if (st != MPROC_OK || done)
       return st;
-    tuple = mproc_build_as(b, &args, MPROC_NODE_TUPLE);
-  }
-  if (tuple->shared) { /* a constructor would take each of them again */
-    mproc_status st = mproc_build_repeat(b, tuple->as.items.count);
-    if (st != MPROC_OK)
-      return st;
   }
   return push_object(b, how, callable, args,
                      mproc_build_simple(MPROC_VALUE_NONE));
