@@ -41,12 +41,15 @@ views.register("decimal.Decimal", {
 
 -- ---- fractions.Fraction ----
 
+local LONGEST = 2 * 4300 + 2 -- Python takes 4300 digits (sys.int_info) of each
+
 -- (numerator, denominator), or "n/d" before Python 3.12.
 local function parts(object)
   local args = views.arguments(object)
   local numerator, denominator = args[1], args[2]
   local text = #args == 1 and values.bytes(numerator)
   if text then
+    if #text > LONGEST then return nil end
     local n, d = text:match("^(-?%d+)/?(%d*)$")
     if not n then return nil end
     return values.integer(n), d == "" and 1 or values.integer(d)
@@ -73,20 +76,18 @@ views.register("fractions.Fraction", {
       return n and values.number(n) / values.number(d)
     end,
   },
-  tostring = function(object)
+  tostring = function(object, repr)
     local n, d = parts(object)
-    return n and ("Fraction(%s, %s)"):format(n, d)
+    return n and ("Fraction(%s, %s)"):format(repr(n), repr(d))
   end,
 })
 
 -- ---- uuid.UUID ----
 
 local LIMBS = 8 -- of 16 bits each
-local DIGITS = 39 -- of the largest number
 
 -- 32 hexadecimal digits of a decimal number; nil where it needs more.
 local function to_hex(digits)
-  if #digits > DIGITS then return nil end
   local limbs = {}
   for i = 1, LIMBS do limbs[i] = 0 end
   for digit in digits:gmatch("%d") do
@@ -103,7 +104,7 @@ end
 -- The instance has its number in its state; one that Lua makes has text.
 local function uuid_hex(object)
   local number = values.table(object.fields).int
-  if values.is_integer(number) and number >= 0 then
+  if values.is_integer(number) and number >= 0 and not values.is_long(number) then
     return to_hex(tostring(number))
   end
   local text = values.bytes(views.arguments(object)[1])

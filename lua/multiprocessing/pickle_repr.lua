@@ -230,6 +230,7 @@ local renderers = {
   global = function(_, value) return global(value) end,
   object = object,
   int = function(state, value)
+    if values.is_long(value) then return "<int of many digits>" end
     return table.concat {cut(tostring(value), state.room)}
   end,
 }

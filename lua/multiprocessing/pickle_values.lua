@@ -38,10 +38,22 @@ function values.bytes(value)
   return type(value) == "string" and value or nil
 end
 
+-- Digits of an integer take time with the square of their number.
+local LARGE = core.pickle.int("1" .. ("0"):rep(1000))
+local SMALL = core.pickle.int("-1" .. ("0"):rep(1000))
+
+--- Whether an integer has more digits than anything needs: over 1000.
+function values.is_long(value)
+  return value >= LARGE or value <= SMALL
+end
+
 --- A Lua number of any number that came; else nil.
 ---@return number?
 function values.number(value)
-  if values.type(value) == "int" then return tonumber(tostring(value)) end
+  if values.type(value) == "int" then
+    if values.is_long(value) then return value > 0 and math.huge or -math.huge end
+    return tonumber(tostring(value))
+  end
   return type(value) == "number" and value or nil
 end
 
