@@ -14,12 +14,18 @@ static int push_field(lua_State *L, int idx, const char *name) {
   return lua_rawget(L, idx);
 }
 
+static mproc_view tobytes(lua_State *L, int idx) {
+  mproc_view v;
+  v.data = (const uint8_t *)lua_tolstring(L, idx, &v.size);
+  return v;
+}
+
 /* The string inside a wrapper at the top. */
 static bool unwrap(Run *r, mproc_view *v) {
   lua_State *L = r->L;
   if (lua_rawgeti(L, -1, 1) != LUA_TSTRING)
     return lmp_pickle_refuse(r, "cannot pickle a wrapper without its string");
-  v->data = (const uint8_t *)lua_tolstring(L, -1, &v->size);
+  *v = tobytes(L, -1);
   lua_pop(L, 1); /* the wrapper keeps it alive */
   return true;
 }
@@ -39,15 +45,25 @@ bool lmp_pickle_wrapped(Run *r, uint32_t *place, lmp_ValueType type) {
   return true;
 }
 
+/* Whether a reader takes it for a name. */
+static bool is_name(mproc_view v) {
+  return v.size > 0 && mproc_utf8_kind(v) == MPROC_UTF8_VALID;
+}
+
 bool lmp_pickle_global(Run *r, uint32_t *place) {
   lua_State *L = r->L;
   mproc_view module;
   mproc_view name;
-  lmp_pushglobalname(L, -1, r->w->protocol < 3);
+  lmp_pushglobalname(L, -1);
   if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
     return lmp_pickle_refuse(r, "cannot pickle a global without its names");
-  module.data = (const uint8_t *)lua_tolstring(L, -2, &module.size);
-  name.data = (const uint8_t *)lua_tolstring(L, -1, &name.size);
+  if (r->w->protocol < 3)
+    lmp_oldglobalname(L);
+  module = tobytes(L, -2);
+  name = tobytes(L, -1);
+  if (!is_name(module) || !is_name(name))
+    return lmp_pickle_refuse(
+        r, "cannot pickle a global with a name that is empty or not UTF-8");
   if (memchr(module.data, '\n', module.size) != NULL ||
       memchr(name.data, '\n', name.size) != NULL)
     return lmp_pickle_refuse(

@@ -22,7 +22,7 @@ static bool push_constructor(Run *r, const mproc_object *o) {
     return false;
   }
   lmp_pushglobal(L, n->as.global.module, n->as.global.name, r->old_names);
-  lmp_pushglobalname(L, -1, false);
+  lmp_pushglobalname(L, -1);
   lua_pushliteral(L, ".");
   lua_insert(L, -2);
   lua_concat(L, 3); /* constructors, global, name */

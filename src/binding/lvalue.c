@@ -195,13 +195,16 @@ static int int_le(lua_State *L) {
 /* ---- globals ---- */
 
 /*
-** [-2, +2, m] Replaces the module and the name on the top by their other names,
-** as the tables of _compat_pickle at 'names' and 'imports' in the registry say.
+** [-2, +2, m] Replaces the module and the name on the top, two strings of any
+** bytes, by their other names, as the tables of _compat_pickle at 'names' and 'imports' in the registry say.
 */
 static void translate(lua_State *L, const void *names, const void *imports) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, names); /* module, name, names */
   if (lua_type(L, -1) == LUA_TTABLE) {
-    lua_pushfstring(L, "%s.%s", lua_tostring(L, -3), lua_tostring(L, -2));
+    lua_pushvalue(L, -3);
+    lua_pushliteral(L, ".");
+    lua_pushvalue(L, -4);
+    lua_concat(L, 3);
     if (lua_rawget(L, -2) == LUA_TTABLE) {
       lua_rawgeti(L, -1, 1);
       lua_rawgeti(L, -2, 2); /* module, name, names, pair, new, new */
@@ -282,15 +285,17 @@ void lmp_pushglobal(lua_State *L, mproc_view module, mproc_view name,
   lua_pop(L, 1);
 }
 
-void lmp_pushglobalname(lua_State *L, int idx, bool old) {
-  const lmp_State *s = lmp_state(L);
+void lmp_pushglobalname(lua_State *L, int idx) {
   idx = lua_absindex(L, idx);
   lua_pushliteral(L, "module");
   lua_rawget(L, idx);
   lua_pushliteral(L, "name");
   lua_rawget(L, idx);
-  if (old)
-    translate(L, &s->names_3to2, &s->imports_3to2);
+}
+
+void lmp_oldglobalname(lua_State *L) {
+  const lmp_State *s = lmp_state(L);
+  translate(L, &s->names_3to2, &s->imports_3to2);
 }
 
 /* pickle.global(module, name) */
