@@ -338,7 +338,8 @@ static unsigned read_protocol(lua_State *L) {
     return PROTOCOL;
   luaL_checktype(L, OPTIONS, LUA_TTABLE);
   lmp_checkkeys(L, OPTIONS, "protocol\0");
-  if (lua_getfield(L, OPTIONS, "protocol") != LUA_TNIL) {
+  lua_pushliteral(L, "protocol");
+  if (lua_rawget(L, OPTIONS) != LUA_TNIL) {
     int whole;
     protocol = lua_tointegerx(L, -1, &whole);
     whole = whole && lua_type(L, -1) == LUA_TNUMBER;

@@ -101,12 +101,18 @@ static void make_room(Run *r) {
 
 /* ---- the function ---- */
 
+/* [-0, +1, m] Pushes an option; returns its type. */
+static int push_option(lua_State *L, const char *name) {
+  lua_pushstring(L, name);
+  return lua_rawget(L, OPTIONS);
+}
+
 /* A limit among the options; 'otherwise' where it is not said. */
 static size_t limit(lua_State *L, const char *name, size_t otherwise) {
   size_t value = otherwise;
   int whole;
   lua_Integer n;
-  int type = lua_getfield(L, OPTIONS, name);
+  int type = push_option(L, name);
   if (type != LUA_TNIL) {
     n = lua_tointegerx(L, -1, &whole);
     if (type != LUA_TNUMBER || !whole || n < 0) {
@@ -121,7 +127,7 @@ static size_t limit(lua_State *L, const char *name, size_t otherwise) {
 
 /* Misuse, unless the option is of that type, or not said. */
 static void check_option(lua_State *L, const char *name, int expected) {
-  int type = lua_getfield(L, OPTIONS, name);
+  int type = push_option(L, name);
   if (type != LUA_TNIL && type != expected) {
     lua_pushfstring(L, "option '%s': %s expected, got %s", name,
                     lua_typename(L, expected), lua_typename(L, type));
@@ -143,7 +149,7 @@ static void read_options(Run *r, mproc_tree_limits *limits) {
   limits->memory = limit(L, "max_memory", limits->memory);
   limits->int_digits = limit(L, "max_int_digits", limits->int_digits);
   r->max_depth = limit(L, "max_depth", r->max_depth);
-  if (lua_getfield(L, OPTIONS, "bytes") != LUA_TNIL) {
+  if (push_option(L, "bytes") != LUA_TNIL) {
     const char *mode = lua_tostring(L, -1);
     r->wrap = mode != NULL && strcmp(mode, "wrap") == 0;
     luaL_argcheck(L, r->wrap || (mode != NULL && strcmp(mode, "string") == 0),
