@@ -150,7 +150,7 @@ static void grow_frames(Run *r) {
 }
 
 static Frame *new_frame(Run *r, Kind kind, const void *address) {
-  static const Frame none = {NULL, 0, 0, false, false, false, false, 0, 0};
+  static const Frame none = {NULL, 0, 0, 0, false, false, false, false, 0, 0};
   Frame *f;
   if (r->depth == r->p->capacity)
     grow_frames(r);

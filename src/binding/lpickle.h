@@ -50,12 +50,16 @@ typedef enum Stage {
   DONE
 } Stage;
 
+/* How an object says that it is constructed. */
+typedef enum How { CALL, NEW, NEW_EX, INST } How;
+
 /* A container that is being written. */
 typedef struct Frame {
   const void
       *address; /* of its Lua value, for the memo; a dict's may be NULL */
   uint8_t kind;
   uint8_t stage;    /* of an object */
+  uint8_t how;      /* of an object, as it was when it began */
   bool half;        /* a dict: the key is written, the value is next */
   bool fetched;     /* a dict: key and value are on the stack already */
   bool marked;      /* MARK is written, its opcode is still to come */

@@ -180,16 +180,22 @@ bool lmp_pickle_reduced(Run *r, uint32_t *place) {
 
 /* ---- instances ---- */
 
-static bool is_how(lua_State *L, int idx, const char *how) {
-  bool same = false;
-  if (push_field(L, idx, "how") == LUA_TSTRING)
-    same = strcmp(lua_tostring(L, -1), how) == 0;
+/* How the object on the top says that it is constructed. */
+static How read_how(lua_State *L) {
+  static const char *const names[] = {"new", "new_ex", "inst"};
+  How how = CALL;
+  if (push_field(L, -1, "how") == LUA_TSTRING) {
+    for (int i = 0; i < 3 && how == CALL; i++) {
+      if (strcmp(lua_tostring(L, -1), names[i]) == 0)
+        how = (How)(NEW + i);
+    }
+  }
   lua_pop(L, 1);
-  return same;
+  return how;
 }
 
 /* An object's class and arguments, which every one must have. */
-static bool check_object(Run *r) {
+static bool check_object(Run *r, How how) {
   lua_State *L = r->L;
   bool fine = push_field(L, -1, "class") != LUA_TNIL;
   lua_pop(L, 1);
@@ -201,15 +207,19 @@ static bool check_object(Run *r) {
   if (!fine)
     return lmp_pickle_refuse(
         r, "cannot pickle an object whose args are not a tuple");
-  if (is_how(L, -1, "new_ex") && r->w->protocol < 4)
+  if (how == NEW_EX && r->w->protocol < 4)
     return lmp_pickle_refuse(r, "keyword arguments need protocol 4");
   return true;
 }
 
 bool lmp_pickle_object(Run *r, uint32_t *place) {
-  if (!check_object(r) || !lmp_pickle_unfinished(r, place))
+  const How how = read_how(r->L);
+  Frame *f;
+  if (!check_object(r, how) || !lmp_pickle_unfinished(r, place))
     return false;
-  lmp_pickle_enter(r, OBJECT)->stage = CLASS;
+  f = lmp_pickle_enter(r, OBJECT);
+  f->stage = CLASS;
+  f->how = (uint8_t)how;
   return true;
 }
 
@@ -256,9 +266,9 @@ static bool step_object_class(Run *r) {
   lua_State *L = r->L;
   Frame *f = lmp_pickle_frame(r);
   f->stage = ARGS;
-  if (is_how(L, -2, "inst")) {
+  if (f->how == INST) {
     mproc_writer_op(r->w, MPROC_OP_MARK);
-  } else if (is_how(L, -2, "new") && r->w->protocol < 2) {
+  } else if (f->how == NEW && r->w->protocol < 2) {
     put_newobj_function(r);
     mproc_writer_op(r->w, MPROC_OP_MARK);
   }
@@ -274,17 +284,16 @@ static bool save_field(Run *r, const char *name) {
 /* The opcode that makes the object of what has been written, if it is still to
    be made. */
 static void construct(Run *r) {
-  lua_State *L = r->L;
   Frame *f = lmp_pickle_frame(r);
   uint32_t *place = lmp_pickle_place(r, f->address);
-  if (is_how(L, -2, "inst")) {
+  if (f->how == INST) {
     mproc_writer_op(r->w, MPROC_OP_OBJ);
-  } else if (is_how(L, -2, "new_ex")) {
+  } else if (f->how == NEW_EX) {
     mproc_writer_op(r->w, MPROC_OP_NEWOBJ_EX);
-  } else if (is_how(L, -2, "new") && r->w->protocol >= 2) {
+  } else if (f->how == NEW && r->w->protocol >= 2) {
     mproc_writer_op(r->w, MPROC_OP_NEWOBJ);
   } else {
-    if (is_how(L, -2, "new"))
+    if (f->how == NEW)
       mproc_writer_op(r->w, MPROC_OP_TUPLE);
     mproc_writer_op(r->w, MPROC_OP_REDUCE);
   }
@@ -330,12 +339,12 @@ bool lmp_pickle_step_object(Run *r, bool *over) {
     return step_object_class(r);
   case ARGS:
     f->stage = KWARGS;
-    if (is_how(L, -2, "inst") || (is_how(L, -2, "new") && r->w->protocol < 2))
+    if (f->how == INST || (f->how == NEW && r->w->protocol < 2))
       return splice_args(r);
     return save_field(r, "args");
   case KWARGS:
     f->stage = CONSTRUCT;
-    return is_how(L, -2, "new_ex") ? save_field(r, "kwargs") : true;
+    return f->how == NEW_EX ? save_field(r, "kwargs") : true;
   case CONSTRUCT:
     f->stage = ITEMS;
     construct(r);
