@@ -86,40 +86,13 @@ static inline uint32_t *mproc_memo_at(mproc_memo *m, uint64_t key,
   return &s->value;
 }
 
-/*
-** Finds 'key', or adds it. OK: '**value' is its value until the memo changes,
-** and '*added' tells whether it is new. NOMEM: nothing has changed.
-*/
-static inline mproc_status mproc_memo_add(mproc_memo *m,
-                                          const mproc_allocator *a,
-                                          uint64_t key, uint32_t **value,
-                                          bool *added) {
-  mproc_memo_slot *s;
-  if (mproc_memo_is_full(m)) {
-    mproc_status st = mproc_memo_grow(m, a);
-    if (st != MPROC_OK)
-      return st;
-  }
-  s = mproc_memo_slot_of(m, key);
-  *added = s->round != m->round;
-  if (*added) {
-    s->key = key;
-    s->round = m->round;
-    m->count++;
-  }
-  *value = &s->value;
-  return MPROC_OK;
-}
-
 /* Sets the value of 'key', old or new. NOMEM: nothing has changed. */
 static inline mproc_status mproc_memo_set(mproc_memo *m,
                                           const mproc_allocator *a,
                                           uint64_t key, uint32_t value) {
-  uint32_t *place;
-  bool added;
-  mproc_status st = mproc_memo_add(m, a, key, &place, &added);
+  mproc_status st = mproc_memo_is_full(m) ? mproc_memo_grow(m, a) : MPROC_OK;
   if (st == MPROC_OK)
-    *place = value;
+    *mproc_memo_at(m, key, value) = value;
   return st;
 }
 
