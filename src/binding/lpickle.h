@@ -223,6 +223,10 @@ lua_Integer lmp_pickle_items(Run *r, int table, int first, const Items *items);
 /* Begins what can be memoized only once it is whole; false: it is refused. */
 bool lmp_pickle_unfinished(Run *r, uint32_t *place);
 
+/* Memoizes what a call has made. False: its parts had it already, by way of a
+   list; that one is taken, and is whole. */
+bool lmp_pickle_end_call(Run *r, const Frame *f);
+
 /* As lmp_pickle_save, for tables with these metatables. */
 bool lmp_pickle_tuple(Run *r, uint32_t *place);
 bool lmp_pickle_set(Run *r, uint32_t *place, Kind kind);

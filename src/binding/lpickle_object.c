@@ -285,7 +285,6 @@ static bool save_field(Run *r, const char *name) {
    be made. */
 static void construct(Run *r) {
   Frame *f = lmp_pickle_frame(r);
-  uint32_t *place = lmp_pickle_place(r, f->address);
   if (f->how == INST) {
     mproc_writer_op(r->w, MPROC_OP_OBJ);
   } else if (f->how == NEW_EX) {
@@ -297,14 +296,8 @@ static void construct(Run *r) {
       mproc_writer_op(r->w, MPROC_OP_TUPLE);
     mproc_writer_op(r->w, MPROC_OP_REDUCE);
   }
-  if (lmp_pickle_is_memoized(place)) {
-    /* its arguments had it, by way of a list: that one is it, and whole */
-    mproc_writer_op(r->w, MPROC_OP_POP);
-    mproc_writer_get(r->w, *place);
+  if (!lmp_pickle_end_call(r, f))
     f->stage = DONE;
-  } else {
-    lmp_pickle_memoize(r, place);
-  }
 }
 
 /* [-0, +2 or +0, e] Begins the frame of an object's items or pairs. */

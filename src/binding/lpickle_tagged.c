@@ -133,18 +133,23 @@ bool lmp_pickle_step_set(Run *r, bool *over) {
   return true;
 }
 
+bool lmp_pickle_end_call(Run *r, const Frame *f) {
+  uint32_t *place = lmp_pickle_place(r, f->address);
+  if (!lmp_pickle_is_memoized(place)) {
+    lmp_pickle_memoize(r, place);
+    return true;
+  }
+  mproc_writer_op(r->w, MPROC_OP_POP);
+  mproc_writer_get(r->w, *place);
+  return false;
+}
+
 /* set([...]): the list, the tuple with it, the call. */
 static void end_called_set(Run *r, const Frame *f) {
-  uint32_t *place = lmp_pickle_place(r, f->address);
   mproc_writer_op(r->w, MPROC_OP_LIST);
   mproc_writer_op(r->w, r->w->protocol < 2 ? MPROC_OP_TUPLE : MPROC_OP_TUPLE1);
   mproc_writer_op(r->w, MPROC_OP_REDUCE);
-  if (lmp_pickle_is_memoized(place)) {
-    mproc_writer_op(r->w, MPROC_OP_POP);
-    mproc_writer_get(r->w, *place);
-  } else {
-    lmp_pickle_memoize(r, place);
-  }
+  lmp_pickle_end_call(r, f);
 }
 
 void lmp_pickle_end_set(Run *r, const Frame *f) {
