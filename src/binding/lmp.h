@@ -55,8 +55,7 @@ typedef struct lmp_State {
   char dumps, loads; /* the functions, for send and recv */
   char globals;      /* module -> name -> global */
   char names_2to3, imports_2to3, names_3to2, imports_3to2; /* _compat_pickle */
-  char picklers; /* one idle pickler; see lpickle.c */
-  char waiter;   /* what set_waiter was given, its function, and 'cancel' */
+  char waiter; /* what set_waiter was given, its function, and 'cancel' */
   char waiter_wait, waiter_cancel;
   bool has_waiter;
   unsigned cancels;            /* calls of lmp_cancelwaits */
@@ -71,6 +70,7 @@ typedef struct lmp_State {
 enum {
   LMP_MODULE = 1, /* the module's table */
   LMP_UNPICKLER,  /* an idle one; see lunpickle.c */
+  LMP_PICKLER,    /* the same; see lpickle.c */
   LMP_THE_NONE,   /* lvalue.h's None, and from the next on the metatables */
   LMP_METATABLES,
   LMP_USERVALUES = LMP_METATABLES + LMP_VALUE_TYPES - 1

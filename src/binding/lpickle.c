@@ -59,7 +59,7 @@ static Pickler *new_pickler(lua_State *L) {
   }
   lua_setmetatable(L, -2);
   lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &s->picklers);
+  lua_setiuservalue(L, lua_upvalueindex(1), LMP_PICKLER);
   return p;
 }
 
@@ -69,7 +69,7 @@ static Pickler *new_pickler(lua_State *L) {
 */
 static Pickler *borrow(lua_State *L) {
   Pickler *p;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &lmp_state(L)->picklers);
+  lua_getiuservalue(L, lua_upvalueindex(1), LMP_PICKLER);
   p = (Pickler *)lua_touserdata(L, -1);
   if (p == NULL || p->busy) {
     lua_pop(L, 1);
@@ -117,26 +117,6 @@ void lmp_pickle_grow(Run *r, mproc_memo *m) {
 
 /* ---- frames ---- */
 
-static void spill(Run *r) {
-  lua_State *L = r->L;
-  lua_Integer place = 2 * (lua_Integer)r->depth;
-  if (lua_type(L, SPILLED) == LUA_TNIL) {
-    lua_newtable(L);
-    lua_replace(L, SPILLED);
-  }
-  /* container, slot, value: the value stays */
-  lua_insert(L, -3);
-  lua_rawseti(L, SPILLED, place);
-  lua_rawseti(L, SPILLED, place - 1);
-}
-
-static void unspill(Run *r) {
-  lua_State *L = r->L;
-  lua_Integer place = 2 * (lua_Integer)r->depth;
-  lua_rawgeti(L, SPILLED, place - 1);
-  lua_rawgeti(L, SPILLED, place);
-}
-
 static void grow_frames(Run *r) {
   Pickler *p = r->p;
   const mproc_allocator *a = r->w->allocator;
@@ -164,10 +144,12 @@ static Frame *new_frame(Run *r, Kind kind, const void *address) {
 Frame *lmp_pickle_enter(Run *r, Kind kind) {
   lua_State *L = r->L;
   const void *address = lua_topointer(L, -1);
-  if (r->depth >= LMP_PICKLE_SPILL)
-    spill(r);
-  else if (r->depth % ROOM == 0)
+  if (r->depth >= LMP_SPILL) {
+    lua_insert(L, -3); /* the frame's slots are below the value */
+    lmp_spill(L, SPILLED, r->depth);
+  } else if (r->depth % ROOM == 0) {
     luaL_checkstack(L, 2 * ROOM + SCRATCH, "pickle");
+  }
   lua_pushnil(L);
   return new_frame(r, kind, address);
 }
@@ -175,10 +157,10 @@ Frame *lmp_pickle_enter(Run *r, Kind kind) {
 Frame *lmp_pickle_enter_fetched(Run *r) {
   lua_State *L = r->L;
   Frame *f;
-  if (r->depth % ROOM != 0 && r->depth < LMP_PICKLE_SPILL)
+  if (r->depth % ROOM != 0 && r->depth < LMP_SPILL)
     return new_frame(r, DICT, NULL);
   /* the frame below is spilled from right below the container */
-  lua_rotate(L, r->depth < LMP_PICKLE_SPILL ? -3 : -5, 2);
+  lua_rotate(L, r->depth < LMP_SPILL ? -3 : -5, 2);
   f = lmp_pickle_enter(r, DICT);
   lua_pop(L, 1);
   lua_rotate(L, -3, 1);
@@ -195,8 +177,7 @@ Frame *lmp_pickle_enter_late(Run *r, size_t depth) {
 }
 
 bool lmp_pickle_may_nest(const Run *r) {
-  return !r->nested && r->depth + 1 < LMP_PICKLE_SPILL &&
-         r->depth % ROOM != ROOM - 1;
+  return !r->nested && r->depth + 1 < LMP_SPILL && r->depth % ROOM != ROOM - 1;
 }
 
 /* ---- one value ---- */
@@ -326,8 +307,8 @@ static void leave(Run *r) {
   end_container(r, lmp_pickle_frame(r));
   lua_pop(r->L, 2);
   r->depth--;
-  if (r->depth > 0 && r->depth >= LMP_PICKLE_SPILL)
-    unspill(r);
+  if (r->depth > 0 && r->depth >= LMP_SPILL)
+    lmp_unspill(r->L, SPILLED, r->depth);
 }
 
 /* ---- the function ---- */

@@ -6,10 +6,9 @@
 #define LMP_LPICKLE_H
 
 #include "binding/lmp.h"
+#include "binding/lspill.h"
 #include "pickle/memo.h"
 #include "pickle/writer.h"
-
-#define LMP_PICKLE_SPILL 1000 /* frames on the Lua stack */
 
 /* In the memo, with a count: being written (so often), not memoized. */
 #define LMP_PICKLE_UNFINISHED 0x80000000u

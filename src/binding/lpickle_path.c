@@ -87,10 +87,10 @@ static void push_path(Run *r) {
     }
     if (f->kind == OBJECT || f->kind == SET || f->kind == FROZENSET) {
       lua_pushnil(L);
-    } else if (i + 1 < r->depth && i >= LMP_PICKLE_SPILL - 1) {
+    } else if (i + 1 < r->depth && i >= LMP_SPILL - 1) {
       lua_rawgeti(L, SPILLED, 2 * ((lua_Integer)i + 1));
     } else {
-      size_t on_stack = i < LMP_PICKLE_SPILL - 1 ? i : LMP_PICKLE_SPILL - 1;
+      size_t on_stack = i < LMP_SPILL - 1 ? i : LMP_SPILL - 1;
       lua_pushvalue(L, BASE + 2 * (int)on_stack + 1);
     }
     push_step(L, f);

@@ -14,10 +14,14 @@
 
 /* ---- the owner ---- */
 
-static void free_memory(Unpickler *u) {
+static void free_frames(Unpickler *u) {
   mproc_free(u->tree.allocator, u->frames, u->capacity * sizeof *u->frames);
   u->frames = NULL;
   u->capacity = 0;
+}
+
+static void free_memory(Unpickler *u) {
+  free_frames(u);
   mproc_tree_free(&u->tree);
 }
 
@@ -71,11 +75,8 @@ static void give_back(Unpickler *u) {
     return;
   }
   mproc_tree_clear(&u->tree, KEEP);
-  if (u->capacity > KEEP / sizeof *u->frames) {
-    mproc_free(u->tree.allocator, u->frames, u->capacity * sizeof *u->frames);
-    u->frames = NULL;
-    u->capacity = 0;
-  }
+  if (u->capacity > KEEP / sizeof *u->frames)
+    free_frames(u);
 }
 
 bool lmp_unpickle_refuse(Run *r, const char *problem) {

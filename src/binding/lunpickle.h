@@ -6,6 +6,7 @@
 #define LMP_LUNPICKLE_H
 
 #include "binding/lmp.h"
+#include "binding/lspill.h"
 #include "pickle/tree.h"
 
 /* The fixed places on the Lua stack. */
@@ -100,9 +101,6 @@ bool lmp_unpickle_refuse(Run *r, const char *problem);
 
 /* ---- lunpickle_frame.c ---- */
 
-/* Frames on the Lua stack; the slots of deeper ones are in SPILLED. */
-#define LMP_UNPICKLE_SPILL 1000
-
 /* [-0, +0, m] Keeps the value on the top, which is a node's. */
 void lmp_unpickle_keep_shared(Run *r, mproc_node *n);
 
@@ -117,10 +115,6 @@ void lmp_unpickle_container(Run *r, const mproc_node *n);
 
 /* [-0, +2, e] Begins a node with parts; false: refused. */
 bool lmp_unpickle_enter(Run *r, uint32_t node, bool wrap);
-
-/* [-0, +2, m] Puts the slots of the innermost frame back on the Lua stack, below
-   the value on the top. */
-void lmp_unpickle_unspill(Run *r);
 
 /* ---- lunpickle_walk.c ---- */
 

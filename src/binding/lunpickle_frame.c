@@ -28,26 +28,6 @@ void lmp_unpickle_keep_shared(Run *r, mproc_node *n) {
 
 /* ---- frames ---- */
 
-/* Moves the two slots of the innermost frame off the Lua stack. */
-static void spill(Run *r) {
-  lua_State *L = r->L;
-  lua_Integer place = 2 * (lua_Integer)r->depth;
-  if (lua_type(L, SPILLED) == LUA_TNIL) {
-    lua_newtable(L);
-    lua_replace(L, SPILLED);
-  }
-  lua_rawseti(L, SPILLED, place);
-  lua_rawseti(L, SPILLED, place - 1);
-}
-
-void lmp_unpickle_unspill(Run *r) {
-  lua_State *L = r->L;
-  lua_Integer place = 2 * (lua_Integer)r->depth;
-  lua_rawgeti(L, SPILLED, place - 1);
-  lua_rawgeti(L, SPILLED, place);
-  lua_rotate(L, -3, 2);
-}
-
 static Frame *new_frame(Run *r) {
   Unpickler *u = r->u;
   if (r->depth == u->capacity) {
@@ -170,8 +150,8 @@ bool lmp_unpickle_enter(Run *r, uint32_t node, bool wrap) {
     return lmp_unpickle_refuse(r, "the pickle is nested too deeply");
   if (has_keys(n) && !check_flood(r, n))
     return false;
-  if (r->depth >= LMP_UNPICKLE_SPILL)
-    spill(r);
+  if (r->depth >= LMP_SPILL)
+    lmp_spill(r->L, SPILLED, r->depth);
   else if (r->depth % ROOM == 0)
     luaL_checkstack(r->L, 2 * ROOM + SCRATCH, "pickle");
   f = new_frame(r);

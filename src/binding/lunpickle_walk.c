@@ -274,8 +274,10 @@ static bool leave(Run *r) {
   r->depth--;
   if (r->depth == 0)
     return true;
-  if (r->depth >= LMP_UNPICKLE_SPILL)
-    lmp_unpickle_unspill(r);
+  if (r->depth >= LMP_SPILL) {
+    lmp_unspill(L, SPILLED, r->depth);
+    lua_rotate(L, -3, 2); /* below the value */
+  }
   return attach(r, false);
 }
 
