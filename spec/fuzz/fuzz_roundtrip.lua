@@ -95,10 +95,12 @@ local function reach(root)
 end
 
 -- What Python makes of a call of these is written as such a call by old protocols:
--- an object that is one may come back as what it would have made.
+-- an object that is one may come back as what it would have made. (Python 2's module
+-- is one of that name in newer protocols, where an object may have items, too.)
 local KNOWN = {
   ["builtins.bytes"] = true, ["builtins.bytearray"] = true,
   ["builtins.set"] = true, ["builtins.frozenset"] = true,
+  ["__builtin__.bytes"] = true, ["__builtin__.bytearray"] = true,
   ["_codecs.encode"] = true,
 }
 
@@ -180,6 +182,11 @@ local function is_too_often(err)
   return tostring(err):find("takes a large part too often", 1, true)
 end
 
+-- Items or a state for what is no object any more.
+local function is_no_object(err)
+  return tostring(err):find(" for what ", 1, true)
+end
+
 local function again(value, protocol, options)
   local dumped, err = pickle.dumps(value, {protocol = protocol})
   if not dumped then
@@ -189,7 +196,10 @@ local function again(value, protocol, options)
   local loaded
   loaded, err = pickle.loads(dumped, options)
   if loaded == nil then
-    if is_two_in_one(err, options) or is_too_often(err) then return nil end
+    if is_two_in_one(err, options) or is_too_often(err) or
+       is_no_object(err) and has_known_call(value) then
+      return nil
+    end
     error(("%s of what was written: %q"):format(err, dumped))
   end
   return loaded
