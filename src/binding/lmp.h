@@ -83,7 +83,9 @@ enum {
 void lmp_pushstate(lua_State *L);
 
 /* [-0, +0, -] The module's state, in any of its functions. */
-lmp_State *lmp_state(lua_State *L);
+static inline lmp_State *lmp_state(lua_State *L) {
+  return (lmp_State *)lua_touserdata(L, lua_upvalueindex(1));
+}
 
 /* [-0, +0, m] Sets 'functions' in the table on the top, with the state. */
 void lmp_setfunctions(lua_State *L, const luaL_Reg *functions);

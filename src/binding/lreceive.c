@@ -73,8 +73,7 @@ static void learn(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
 */
 static bool expects_nothing(const lmp_Wait *w, lmp_Connection *c) {
   if (c->idle_left == 0 || w->waited || w->expired || !w->may_wait ||
-      c->spin > 0 || mproc_connection_holds(c->core) ||
-      mproc_connection_ready(c->core, false) != MPROC_AGAIN)
+      c->spin > 0 || !mproc_connection_is_idle(c->core))
     return false;
   c->idle_left--;
   return true;

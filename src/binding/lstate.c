@@ -10,10 +10,6 @@
 #define STATE "multiprocessing.state" /* its metatable */
 #define INSTANCE "multiprocessing.state.instance"
 
-lmp_State *lmp_state(lua_State *L) {
-  return (lmp_State *)lua_touserdata(L, lua_upvalueindex(1));
-}
-
 static int state_gc(lua_State *L) {
   lmp_State *s = (lmp_State *)luaL_checkudata(L, 1, STATE);
   lmp_dropkept(s);

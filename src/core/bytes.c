@@ -34,15 +34,6 @@ void *mproc_grow(const mproc_allocator *a, void *block, size_t *capacity,
   return grown;
 }
 
-mproc_view mproc_bytes_view(const mproc_bytes *b) {
-  mproc_view v = {NULL, 0};
-  if (b->data != NULL) {
-    v.data = b->data + b->start;
-    v.size = mproc_bytes_size(b);
-  }
-  return v;
-}
-
 /* Moves what is queued to the start of the block. */
 static void slide(mproc_bytes *b) {
   size_t size = mproc_bytes_size(b);

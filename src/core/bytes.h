@@ -60,7 +60,14 @@ static inline size_t mproc_bytes_size(const mproc_bytes *b) {
 }
 
 /* What is queued; valid until the queue is next changed. */
-mproc_view mproc_bytes_view(const mproc_bytes *b);
+static inline mproc_view mproc_bytes_view(const mproc_bytes *b) {
+  mproc_view v = {NULL, 0};
+  if (b->data != NULL) {
+    v.data = b->data + b->start;
+    v.size = mproc_bytes_size(b);
+  }
+  return v;
+}
 
 /*
 ** Makes room for at least 'n' more bytes. OK: '*room' is where they go (tell

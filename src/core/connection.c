@@ -403,6 +403,13 @@ mproc_status mproc_connection_ready(mproc_connection *c, bool readable) {
   return c->channel->ops->ready(c->channel, c->max_message, readable);
 }
 
+bool mproc_connection_is_idle(const mproc_connection *c) {
+  mproc_channel *ch = c->channel;
+  return c->state == OPEN && !c->lost_place && !c->unsettled && ch != NULL &&
+         !ch->ops->holds(ch) && !ch->ops->buffers(ch) &&
+         ch->ops->ready(ch, UINT64_MAX, false) == MPROC_AGAIN;
+}
+
 /* ---- handles ---- */
 
 mproc_status mproc_connection_settle(mproc_connection *c) {

@@ -152,6 +152,13 @@ void mproc_connection_pop(mproc_connection *c);
 */
 mproc_status mproc_connection_ready(mproc_connection *c, bool readable);
 
+/*
+** Whether all that a receive can do is to ask the system, or to wait for it: the
+** connection is open, nothing of a message is here, nothing is held, and there is
+** no failure to tell of.
+*/
+bool mproc_connection_is_idle(const mproc_connection *c);
+
 /* Whether bytes that came are held here, and not in the system. */
 bool mproc_connection_buffers(const mproc_connection *c);
 

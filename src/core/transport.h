@@ -4,6 +4,7 @@
 #ifndef MPROC_TRANSPORT_H
 #define MPROC_TRANSPORT_H
 
+#include <assert.h>
 #include <stddef.h>
 
 #include "core/bytes.h"
@@ -20,12 +21,24 @@ void mproc_transport_open(mproc_transport *t, mproc_handle h,
                           mproc_handle_kind kind);
 
 /* See mproc_os_read, mproc_os_read_waiting and mproc_os_write. */
-mproc_status mproc_transport_read(const mproc_transport *t, void *out,
-                                  size_t size, size_t *got);
-mproc_status mproc_transport_read_waiting(const mproc_transport *t, void *out,
-                                          size_t size, size_t *got);
-mproc_status mproc_transport_write(const mproc_transport *t, mproc_view a,
-                                   mproc_view b, size_t *put);
+static inline mproc_status mproc_transport_read(const mproc_transport *t,
+                                                void *out, size_t size,
+                                                size_t *got) {
+  return mproc_os_read(t->handle, t->kind, out, size, got);
+}
+
+static inline mproc_status
+mproc_transport_read_waiting(const mproc_transport *t, void *out, size_t size,
+                             size_t *got) {
+  assert(t->kind == MPROC_SOCKET);
+  return mproc_os_read_waiting(t->handle, out, size, got);
+}
+
+static inline mproc_status mproc_transport_write(const mproc_transport *t,
+                                                 mproc_view a, mproc_view b,
+                                                 size_t *put) {
+  return mproc_os_write(t->handle, t->kind, a, b, put);
+}
 
 /* Gives the handle up without closing it. */
 mproc_handle mproc_transport_release(mproc_transport *t);
