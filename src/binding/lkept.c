@@ -171,7 +171,8 @@ lmp_KeptAnswer lmp_askkept(lua_State *L, int list, lmp_Wait *w) {
      another list, may close */
   if (s->kept == NULL || s->has_waiter)
     return LMP_NOT_KEPT;
-  lua_newtable(L); /* first: what it may finalize may drop what is kept */
+  /* first: what it may finalize may drop what is kept */
+  lua_createtable(L, 1, 0);
   k = look(L, list, w);
   if (k == NULL) {
     lua_pop(L, 1);

@@ -23,6 +23,7 @@ typedef struct Entry {
 /* A userdata: the head, then entries, then items, then scratch for poll. */
 typedef struct Set {
   size_t objects;
+  size_t ready;    /* of these, known without asking the system */
   size_t capacity; /* items */
   size_t count;    /* items in use */
   Entry *entries;
@@ -30,7 +31,6 @@ typedef struct Set {
   void *scratch;
   mproc_time wake;
   bool waited; /* see lmp_Wait */
-  bool any_ready;
 } Set;
 
 /*
@@ -52,7 +52,7 @@ static Set *new_set(lua_State *L, size_t objects, size_t capacity,
   s->scratch = s->items + capacity;
   s->wake = MPROC_NEVER;
   s->waited = waited;
-  s->any_ready = false;
+  s->ready = 0;
   for (size_t i = 0; i < objects; i++) {
     bool is_known = old != NULL && i < old->objects;
     s->entries[i].object = is_known ? old->entries[i].object : NULL;
@@ -190,7 +190,7 @@ static bool fill(lua_State *L, Set *s) {
     lua_pop(L, 1);
     if (!added)
       return false;
-    s->any_ready = s->any_ready || e->ready;
+    s->ready += e->ready;
   }
   return true;
 }
@@ -236,7 +236,7 @@ static bool is_ready(lua_State *L, const Set *s, const Entry *e) {
 /* [-0, +1, e] Pushes the list of the objects that are ready; true: any. */
 static bool collect(lua_State *L, const Set *s) {
   lua_Integer n = 0;
-  lua_newtable(L);
+  lua_createtable(L, 1, 0); /* more are rarely ready at once */
   for (size_t i = 0; i < s->objects; i++) {
     const Entry *e = &s->entries[i];
     if (!may_be_ready(s, e))
@@ -277,8 +277,10 @@ static int wait_step(lua_State *L, lmp_Wait *w) {
   }
   s = prepare(L, w->waited);
   lmp_noticelist(L, LIST, s->objects, digest_of(s));
-  if (s->any_ready || w->expired || w->woken) {
-    mproc_status st = mproc_os_poll(s->items, s->count, 0, s->scratch);
+  if (s->ready > 0 || w->expired || w->woken) {
+    mproc_status st = MPROC_OK;
+    if (s->ready < s->objects)
+      st = mproc_os_poll(s->items, s->count, 0, s->scratch);
     if (st < 0)
       return lmp_pushfailure(L, st, "waiting", NULL);
     if (collect(L, s) || w->expired)
