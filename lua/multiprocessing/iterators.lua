@@ -38,7 +38,8 @@ function iterators.arrivals(listener, on_error)
     while not listener.closed do
       local ok, conn, err = pcall(listener.accept, listener)
       if not ok then
-        if listener.closed then return nil end -- by another coroutine
+        local misuse = type(conn) == "string" and conn:find("listener is closed", 1, true)
+        if misuse and listener.closed then return nil end -- by another coroutine
         error(conn, 0)
       end
       if conn then return conn end

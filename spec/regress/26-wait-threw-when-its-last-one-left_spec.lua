@@ -43,6 +43,16 @@ describe("In a coroutine,", function()
          function() listener:close() end)
   end)
 
+  it("connections throws what is no misuse of the closed listener", function()
+    local listener <close> = assert(connection.Listener())
+    connection.set_waiter(function()
+      listener:close()
+      error("the program's own")
+    end)
+    assert.error_matches(function() drain(listener:connections(error)) end,
+                         "the program's own", nil, true)
+  end)
+
   it("messages ends when its last connection is closed", function()
     local near, _, _ <close> = helpers.pair()
     ends(function() drain(connection.messages({near})) end,

@@ -16,11 +16,12 @@ static int nothing(lua_State *L) {
 }
 
 /*
-** [-0, +0, e] Lets a pending hook run, if there is one. Ctrl-C in the stock interpreter sets a
-** hook on the main thread (lua.c, laction), which raises "interrupted!" at the
-** next call there: so make one. In a coroutine that hook would not run before
-** we are back in the main thread: one that has appeared since the operation
-** began ('before') is moved here. A debugger's, which was there before, is not.
+** [-0, +0, e] Lets a pending hook run, if there is one. Ctrl-C in the stock
+** interpreter sets a hook on the main thread (lua.c, laction), which raises
+** "interrupted!" at the next call there: so make one. In a coroutine that hook
+** would not run before we are back in the main thread: one that has appeared since
+** the operation began ('before') is moved here. A debugger's, which was there
+** before, is not.
 */
 static void checkpoint(lua_State *L, lua_State *main, lua_Hook before) {
   lua_Hook now = lua_gethook(main);
@@ -69,9 +70,10 @@ static bool spins(lmp_Wait *w) {
 
 static int resume(lua_State *L, int status, lua_KContext waiting);
 
-/* [-0, +0, e] Has the waiter wait, which may yield; false: it declined. */
-static bool ask(lua_State *L, lmp_Operation *op) {
-  int waiting = lmp_pushwaiting(L, op);
+/* [-0, +0, e] Has the waiter wait, which may yield; false: it declined.
+   'cancels': what lmp_State had before the last step. */
+static bool ask(lua_State *L, lmp_Operation *op, unsigned cancels) {
+  int waiting = lmp_pushwaiting(L, op, cancels);
   lua_callk(L, 3, 1, (lua_KContext)waiting, resume);
   return lmp_popwaiting(L, waiting, op);
 }
@@ -82,6 +84,7 @@ static int run(lua_State *L, lmp_Operation *op, bool block) {
   lua_State *main = s->main;
   lua_Hook before = is_interrupt(main) ? NULL : lua_gethook(main);
   for (unsigned turn = 0;; turn++) {
+    unsigned cancels;
     int results;
     if (block) {
       mproc_status st = wait_once(&op->w, op->deadline);
@@ -97,6 +100,7 @@ static int run(lua_State *L, lmp_Operation *op, bool block) {
       checkpoint(L, main, before);
       mproc_process_sweep(&s->ctx);
     }
+    cancels = s->cancels;
     results = op->step(L, &op->w);
     if (results != LMP_AGAIN)
       return results;
@@ -111,7 +115,7 @@ static int run(lua_State *L, lmp_Operation *op, bool block) {
     }
     checkpoint(L, main, before);
     mproc_process_sweep(&s->ctx);
-    block = !s->has_waiter || !ask(L, op);
+    block = !s->has_waiter || !ask(L, op, cancels);
   }
 }
 

@@ -291,9 +291,10 @@ bool lmp_haswaiter(lua_State *L);
 
 /*
 ** [-0, +5, m] Pushes a Waiting, with a copy of 'op' in it, the waiter and its
-** three arguments. Returns the place of the Waiting.
+** three arguments. Returns the place of the Waiting. 'cancels': the state's when
+** 'op' began to look; what was cancelled since is not waited for.
 */
-int lmp_pushwaiting(lua_State *L, const lmp_Operation *op);
+int lmp_pushwaiting(lua_State *L, const lmp_Operation *op, unsigned cancels);
 
 /*
 ** [-2, +0, -] The waiter has answered, and that is on the top, over the Waiting

@@ -14,18 +14,12 @@ static int push_field(lua_State *L, int idx, const char *name) {
   return lua_rawget(L, idx);
 }
 
-static mproc_view tobytes(lua_State *L, int idx) {
-  mproc_view v;
-  v.data = (const uint8_t *)lua_tolstring(L, idx, &v.size);
-  return v;
-}
-
 /* The string inside a wrapper at the top. */
 static bool unwrap(Run *r, mproc_view *v) {
   lua_State *L = r->L;
   if (lua_rawgeti(L, -1, 1) != LUA_TSTRING)
     return lmp_pickle_refuse(r, "cannot pickle a wrapper without its string");
-  *v = tobytes(L, -1);
+  *v = lmp_toview(L, -1);
   lua_pop(L, 1); /* the wrapper keeps it alive */
   return true;
 }
@@ -59,8 +53,8 @@ bool lmp_pickle_global(Run *r, uint32_t *place) {
     return lmp_pickle_refuse(r, "cannot pickle a global without its names");
   if (r->w->protocol < 3)
     lmp_oldglobalname(L);
-  module = tobytes(L, -2);
-  name = tobytes(L, -1);
+  module = lmp_toview(L, -2);
+  name = lmp_toview(L, -1);
   if (!is_name(module) || !is_name(name))
     return lmp_pickle_refuse(
         r, "cannot pickle a global with a name that is empty or not UTF-8");

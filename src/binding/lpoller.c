@@ -93,6 +93,8 @@ static void ask_changing(lua_State *L, bool waited) {
 /* Stack: poller; whether it has waited. */
 static int ask_inside(lua_State *L) {
   bool waited = lua_toboolean(L, 2) != 0;
+  if (lmp_pollercore(L) == NULL)
+    return 0; /* a finalizer has closed it */
   lmp_beginpoller(L);
   ask_changing(L, waited);
   return 0;

@@ -196,7 +196,8 @@ static int int_le(lua_State *L) {
 
 /*
 ** [-2, +2, m] Replaces the module and the name on the top, two strings of any
-** bytes, by their other names, as the tables of _compat_pickle at 'names' and 'imports' in the registry say.
+** bytes, by their other names, as the tables of _compat_pickle at 'names' and
+** 'imports' in the registry say.
 */
 static void translate(lua_State *L, const void *names, const void *imports) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, names); /* module, name, names */

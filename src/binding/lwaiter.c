@@ -265,8 +265,7 @@ static void give_up(lmp_Waiting *w) {
   w->item.events = MPROC_READ;
 }
 
-int lmp_pushwaiting(lua_State *L, const lmp_Operation *op) {
-  const unsigned cancels = lmp_state(L)->cancels;
+int lmp_pushwaiting(lua_State *L, const lmp_Operation *op, unsigned cancels) {
   lmp_Waiting *w;
   int place;
   luaL_checkstack(L, 8, NULL);
@@ -276,7 +275,7 @@ int lmp_pushwaiting(lua_State *L, const lmp_Operation *op) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lmp_state(L)->waiter_wait);
   lua_pushvalue(L, place);
   lua_pushstring(L, mode_of(w));
-  if (lmp_state(L)->cancels != cancels) { /* by a finalizer */
+  if (lmp_state(L)->cancels != cancels) { /* by a hook or a finalizer */
     give_up(w);
     lua_pop(L, 1);
     lua_pushstring(L, mode_of(w));

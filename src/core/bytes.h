@@ -31,8 +31,9 @@ void mproc_free(const mproc_allocator *a, void *block, size_t size);
 
 /*
 ** Doubles an array that is full: of '*capacity' elements (0: 'block' is NULL) of
-** 'size' bytes each. Returns where it is now, and '*capacity' is what it has room
-** for; NULL: no memory, nothing has changed.
+** 'size' bytes each, less than half of what a size_t counts. Returns where it is
+** now, and '*capacity' is what it has room for; NULL: no memory, nothing has
+** changed.
 */
 void *mproc_grow(const mproc_allocator *a, void *block, size_t *capacity,
                  size_t size);

@@ -19,7 +19,7 @@ typedef struct Stream {
   mproc_transport transport;
   mproc_inbox inbox;
   mproc_bytes queue;    /* frames that leave together; nothing else is held as
-                        long as there are any */
+                           long as there are any */
   mproc_view out;       /* rest of the payload that is held */
   uint8_t header_start; /* what has left of the header of the message that is
                            held: made anew each time, from the payload's size */

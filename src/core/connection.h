@@ -49,8 +49,8 @@ mproc_status mproc_connection_greet(mproc_context *ctx, mproc_handle h,
                                     mproc_time deadline, mproc_connection **c);
 
 /*
-** The client's side: connects to 'to'. Fails at once as mproc_opening_dial does; all else
-** is told by mproc_connection_step.
+** The client's side: connects to 'to'. Fails at once as mproc_opening_dial does; all
+** else is told by mproc_connection_step.
 */
 mproc_status mproc_connection_dial(mproc_context *ctx, const mproc_address *to,
                                    const mproc_connection_options *o,
