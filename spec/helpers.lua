@@ -192,6 +192,26 @@ function helpers.pair(duplex)
   return a, b, helpers.closing(a, b)
 end
 
+--- `n` Pipes: lists of the one and of the other ends, and what closes them all.
+---@param options table? of both ends
+function helpers.pairs(n, options)
+  local near, far = {}, {}
+  for i = 1, n do
+    near[i], far[i] = assert(connection.Pipe(true, options))
+  end
+  return near, far, setmetatable({}, {__close = function()
+    for i = 1, n do
+      near[i]:close()
+      far[i]:close()
+    end
+  end})
+end
+
+--- Waits often enough for the list to be kept by connection.wait.
+function helpers.keep(list)
+  for _ = 1, 3 do connection.wait(list, 0) end
+end
+
 -- Children
 
 local Child = {__name = "child"}

@@ -8,25 +8,7 @@ local sys = require "sys"
 local LIMIT = helpers.timeout
 local N = 50
 
---- `n` connections, `near`, and their other ends, `far`; what closes them.
-local function many(n, options)
-  local near, far = {}, {}
-  for i = 1, n do
-    near[i], far[i] = connection.Pipe(true, options)
-    if not near[i] then error(far[i]) end
-  end
-  return near, far, setmetatable({}, {__close = function()
-    for i = 1, n do
-      near[i]:close()
-      far[i]:close()
-    end
-  end})
-end
-
---- Waits often enough for the list to be kept.
-local function keep(list)
-  for _ = 1, 3 do connection.wait(list, 0) end
-end
+local many, keep = helpers.pairs, helpers.keep
 
 --- Which numbers of the list are ready.
 local function ready(list, timeout)

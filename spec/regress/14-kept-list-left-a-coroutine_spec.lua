@@ -9,21 +9,6 @@ local sys = require "sys"
 
 local N = 40
 
-local function many()
-  local near, far = {}, {}
-  for i = 1, N do near[i], far[i] = assert(connection.Pipe()) end
-  return near, far, setmetatable({}, {__close = function()
-    for i = 1, N do
-      near[i]:close()
-      far[i]:close()
-    end
-  end})
-end
-
-local function wait_often(list)
-  for _ = 1, 3 do connection.wait(list, 0) end
-end
-
 describe("connection.wait in a coroutine, for a list that it was called with before", function()
   local before
   local handles = {} -- what each coroutine waits for
@@ -40,7 +25,7 @@ describe("connection.wait in a coroutine, for a list that it was called with bef
   after_each(function() connection.set_waiter(before) end)
 
   local function sleep_on(list)
-    wait_often(list)
+    helpers.keep(list)
     local thread = coroutine.create(function() return connection.wait(list) end)
     assert(coroutine.resume(thread))
     return thread
@@ -52,17 +37,17 @@ describe("connection.wait in a coroutine, for a list that it was called with bef
   end
 
   it("is woken after others have waited for another list", function()
-    local one, far, _ <close> = many()
+    local one, far, _ <close> = helpers.pairs(N)
     local thread = sleep_on(one)
-    local two, _, _ <close> = many() -- luacheck: ignore 411
-    wait_often(two)
+    local two, _, _ <close> = helpers.pairs(N) -- luacheck: ignore 411
+    helpers.keep(two)
     far[7]:send_bytes("x")
     assert.is_true(is_called(thread))
     assert.same({true, {one[7]}}, {coroutine.resume(thread)})
   end)
 
   it("is woken when one of them is closed", function()
-    local list, _, _ <close> = many()
+    local list, _, _ <close> = helpers.pairs(N)
     local thread = sleep_on(list)
     list[9]:close()
     assert.is_true(is_called(thread))
@@ -73,8 +58,8 @@ describe("connection.wait in a coroutine, for a list that it was called with bef
 
   it("is woken where the list was kept before there was a waiter", function()
     connection.set_waiter(nil)
-    local list, far, _ <close> = many()
-    wait_often(list)
+    local list, far, _ <close> = helpers.pairs(N)
+    helpers.keep(list)
     connection.set_waiter(function(object)
       handles[coroutine.running()] = object:pollfd()
       return coroutine.yield()
@@ -82,8 +67,8 @@ describe("connection.wait in a coroutine, for a list that it was called with bef
     local thread = coroutine.create(function() return connection.wait(list) end)
     assert(coroutine.resume(thread))
     connection.set_waiter(nil)
-    local other, _, _ <close> = many() -- luacheck: ignore 411
-    wait_often(other)
+    local other, _, _ <close> = helpers.pairs(N) -- luacheck: ignore 411
+    helpers.keep(other)
     far[7]:send_bytes("x")
     assert.is_true(is_called(thread))
     assert.same({true, {list[7]}}, {coroutine.resume(thread)})

@@ -15,18 +15,26 @@ local function writer(object)
   }
 end
 
+-- A Poller with a connection and an object that writes to the same descriptor, which
+-- is ready: the Poller, these two, the connection's other end, and what closes all.
+local function shared_descriptor()
+  local near, far = assert(connection.Pipe())
+  local poller = assert(connection.Poller())
+  local other = writer(near)
+  assert(poller:add(near))
+  assert(poller:add(other))
+  assert.same({other}, poller:wait(helpers.timeout))
+  return poller, near, other, far, helpers.closing(poller, near, far)
+end
+
 describe("A Poller of a forked child", function()
   for name, ending in pairs {
     close = function(poller) poller:close() end,
     remove = function(poller, object) poller:remove(object) end,
   } do
     it("leaves the parent's as it is by " .. name, function()
-      local near, far, _ <close> = helpers.pair()
-      local poller <close> = assert(connection.Poller())
-      local other = writer(near)
-      assert(poller:add(near))
-      assert(poller:add(other))
-      assert.same({other}, poller:wait(helpers.timeout))
+      local poller, near, _, far, all = shared_descriptor()
+      local _ <close> = all
       local child <close> = helpers.fork(function() ending(poller, near) end)
       assert.equal(0, child:wait())
       assert(far:send_bytes("message"))
@@ -36,12 +44,8 @@ describe("A Poller of a forked child", function()
   end
 
   it("asks for no more than what is in it", function()
-    local near, far, _ <close> = helpers.pair()
-    local poller <close> = assert(connection.Poller())
-    local other = writer(near)
-    assert(poller:add(near))
-    assert(poller:add(other))
-    assert.same({other}, poller:wait(helpers.timeout))
+    local poller, near, other, far, all = shared_descriptor()
+    local _ <close> = all
     local child <close> = helpers.fork(function()
       poller:remove(other)
       local fd = poller:fileno()
