@@ -15,6 +15,11 @@ static int nothing(lua_State *L) {
   return 0;
 }
 
+/* Whether a hook is set, here or on the main thread. */
+static bool is_hooked(lua_State *L, lua_State *main) {
+  return lua_gethook(main) != NULL || (main != L && lua_gethook(L) != NULL);
+}
+
 /*
 ** [-0, +0, e] Lets a pending hook run, if there is one. Ctrl-C in the stock
 ** interpreter sets a hook on the main thread (lua.c, laction), which raises
@@ -24,9 +29,10 @@ static int nothing(lua_State *L) {
 ** before, is not.
 */
 static void checkpoint(lua_State *L, lua_State *main, lua_Hook before) {
-  lua_Hook now = lua_gethook(main);
-  if (now == NULL && lua_gethook(L) == NULL)
+  lua_Hook now;
+  if (!is_hooked(L, main))
     return;
+  now = lua_gethook(main);
   if (main != L && now != before && now != NULL) {
     int mask = lua_gethookmask(main);
     int count = lua_gethookcount(main);
@@ -82,7 +88,9 @@ static bool ask(lua_State *L, lmp_Operation *op, unsigned cancels) {
 static int run(lua_State *L, lmp_Operation *op, bool block) {
   lmp_State *s = lmp_state(L);
   lua_State *main = s->main;
-  lua_Hook before = is_interrupt(main) ? NULL : lua_gethook(main);
+  lua_Hook before = lua_gethook(main);
+  if (before != NULL && is_interrupt(main))
+    before = NULL;
   for (unsigned turn = 0;; turn++) {
     unsigned cancels;
     int results;

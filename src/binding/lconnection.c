@@ -165,7 +165,7 @@ int lmp_await(lua_State *L, lmp_Wait *w, const lmp_Connection *c,
 int lmp_notyet(lua_State *L, lmp_Wait *w, mproc_status st, uint8_t events,
                const char *doing) {
   if (st == MPROC_AGAIN && !w->expired)
-    return lmp_await(L, w, lmp_checkconnection(L, 1), events);
+    return lmp_await(L, w, lmp_stillopen(L), events);
   return push_failure(L, 1, st == MPROC_AGAIN ? MPROC_TIMEOUT : st, doing);
 }
 

@@ -48,6 +48,11 @@ static mproc_time waits_until(const lmp_Wait *w, const lmp_Connection *c) {
   return w->may_wait && !spins ? w->deadline : 0;
 }
 
+/* The handle that others wait for, whom 'wake_waiting' may have to wake. */
+static mproc_handle waited_for(const lmp_Connection *c) {
+  return c->waits > 0 ? mproc_connection_handle(c->core) : MPROC_NO_HANDLE;
+}
+
 /* Others wait for a handle 'h' that what the peer sent has closed. */
 static void wake_waiting(lua_State *L, const lmp_Connection *c,
                          mproc_handle h) {
@@ -60,9 +65,12 @@ static void wake_waiting(lua_State *L, const lmp_Connection *c,
 /* Remembers what a look before any wait has found. */
 static void learn(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
                   mproc_status st) {
-  if (w->waited || lmp_state(L)->ctx.slow)
+  if (w->waited)
     return;
-  c->idle = st == MPROC_AGAIN ? (c->idle * 2 + 1) & IDLE_MAX : 0;
+  if (st != MPROC_AGAIN)
+    c->idle = 0;
+  else if (!lmp_state(L)->ctx.slow)
+    c->idle = (c->idle * 2 + 1) & IDLE_MAX;
   c->idle_left = c->idle;
 }
 
@@ -84,7 +92,7 @@ static mproc_status receive(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
                             uint64_t max, mproc_view *message) {
   mproc_status st = lmp_stepconnection(c);
   if (st == MPROC_OK) {
-    mproc_handle h = mproc_connection_handle(c->core);
+    mproc_handle h = waited_for(c);
     if (expects_nothing(w, c))
       return MPROC_AGAIN;
     st =
@@ -96,10 +104,11 @@ static mproc_status receive(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
   return st;
 }
 
-/* Stack: connection, limit or nil. */
+/* Stack: connection; the limit, if there is one. */
 static int recv_bytes_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = lmp_stillopen(L);
-  uint64_t max = lmp_optsize(L, 2, UINT64_MAX);
+  uint64_t max =
+      lua_gettop(L) < 2 ? UINT64_MAX : lmp_optsize(L, 2, UINT64_MAX);
   uint32_t received = c->received;
   int results = 1;
   mproc_view message = {NULL, 0};
@@ -116,15 +125,20 @@ static int recv_bytes_step(lua_State *L, lmp_Wait *w) {
   return results;
 }
 
-int lmp_connection_recv_bytes(lua_State *L) {
-  const lmp_Connection *c = lmp_checkreadable(L);
+/* [-0, +0, v] Checks the limit at index 2, and leaves nothing behind it. */
+static void check_limit(lua_State *L) {
   lua_settop(L, 2);
   if (lua_type(L, 2) == LUA_TSTRING)
-    return luaL_argerror(
-        L, 2,
-        "size expected, got string (to loop over messages, use "
-        "'for message in conn:messages() do')");
+    luaL_argerror(L, 2,
+                  "size expected, got string (to loop over messages, use "
+                  "'for message in conn:messages() do')");
   lmp_optsize(L, 2, 0);
+}
+
+int lmp_connection_recv_bytes(lua_State *L) {
+  const lmp_Connection *c = lmp_checkreadable(L);
+  if (lua_gettop(L) > 1)
+    check_limit(L);
   return lmp_block(L, recv_bytes_step, lmp_deadlineof(c));
 }
 
@@ -134,7 +148,7 @@ static mproc_status receive_into(lua_State *L, const lmp_Wait *w,
                                  bool *placed, mproc_view *message) {
   mproc_status st = lmp_stepconnection(c);
   if (st == MPROC_OK) {
-    mproc_handle h = mproc_connection_handle(c->core);
+    mproc_handle h = waited_for(c);
     if (expects_nothing(w, c))
       return MPROC_AGAIN;
     st = mproc_connection_recv_into(c->core, waits_until(w, c), to, room,
@@ -196,7 +210,7 @@ int lmp_connection_recv_bytes_into(lua_State *L) {
 
 /* ---- values ---- */
 
-/* Stack: connection, nil. */
+/* Stack: connection. */
 static int recv_step(lua_State *L, lmp_Wait *w) {
   int results = recv_bytes_step(L, w);
   return results == 1 ? lmp_loadmessage(L) : results;
@@ -205,7 +219,6 @@ static int recv_step(lua_State *L, lmp_Wait *w) {
 int lmp_connection_recv(lua_State *L) {
   const lmp_Connection *c = lmp_checkreadable(L);
   lua_settop(L, 1);
-  lua_pushnil(L);
   return lmp_block(L, recv_step, lmp_deadlineof(c));
 }
 
@@ -217,7 +230,6 @@ int lmp_connection_receive(lua_State *L) {
   lmp_Step step = lua_toboolean(L, 2) ? recv_bytes_step : recv_step;
   lmp_checkreadable(L);
   lua_settop(L, 1);
-  lua_pushnil(L);
   return lmp_try(L, step);
 }
 

@@ -41,11 +41,11 @@ static mproc_view message_of(lua_State *L) {
 static mproc_status send_string(lua_State *L, lmp_Connection *c, bool corked) {
   mproc_view message = message_of(L);
   mproc_status st = mproc_connection_send(c->core, message);
-  if (st != MPROC_OK)
+  if (st != MPROC_OK || !mproc_connection_holds(c->core))
     return st;
   if (!corked || message.size > MPROC_COPY_MAX)
     lmp_keepheld(L, c, 2);
-  if (corked || !mproc_connection_holds(c->core))
+  if (corked)
     return MPROC_OK;
   lua_pushboolean(L, 1);
   lua_replace(L, 2);
@@ -62,9 +62,11 @@ static int send_bytes_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = lmp_stillopen(L);
   mproc_status st = lmp_stepconnection(c);
   bool corked = mproc_connection_is_corked(c->core);
-  if (st == MPROC_OK && !corked)
+  bool accepted = lua_type(L, 2) == LUA_TBOOLEAN;
+  if (st == MPROC_OK && !corked &&
+      (accepted || mproc_connection_holds(c->core)))
     st = lmp_flushheld(L, c);
-  if (st == MPROC_OK && lua_type(L, 2) == LUA_TSTRING)
+  if (st == MPROC_OK && !accepted)
     st = send_string(L, c, corked);
   if (st == MPROC_AGAIN && w->expired && lua_type(L, 2) == LUA_TBOOLEAN) {
     lmp_leaveheld(L, c);
