@@ -328,9 +328,11 @@ typedef struct lmp_Connection {
   float spin;             /* seconds that a receive looks before it waits */
   uint32_t received;      /* messages taken; wraps around */
   uint32_t waits;    /* coroutines that wait for its handle in other loops */
-  uint8_t idle;      /* see expects_nothing in lreceive.c */
-  uint8_t idle_left; /* of these, receives to come */
-  bool may_read : 1; /* as it was made; the peer cannot change it */
+  uint16_t gave_way; /* 'received' when that was last in vain: see lreceive.c */
+  uint8_t in_vain : 4;   /* how often it was, since it last was not */
+  uint8_t idle : 4;      /* see expects_nothing in lreceive.c */
+  uint8_t idle_left : 4; /* of these, receives to come */
+  bool may_read : 1;     /* as it was made; the peer cannot change it */
   bool may_write : 1;
   bool anchored : 1; /* LMP_HELD has a string */
 } lmp_Connection;

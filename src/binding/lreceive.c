@@ -42,22 +42,33 @@ static int unasked(lua_State *L) {
                               mproc_status_text(MPROC_AUTH_UNASKED));
 }
 
+/* ---- looking for the next message ---- */
+
+/* What a receive asks for, and gets. */
+typedef struct Incoming {
+  uint64_t max; /* bytes that the message may have */
+  uint8_t *to;  /* where it is wanted, should it fit in 'room'; or NULL */
+  size_t room;
+  bool placed; /* it is there, and taken */
+  mproc_view message;
+} Incoming;
+
 /* Until when a receive may wait in the system; 0: not at all. */
 static mproc_time waits_until(const lmp_Wait *w, const lmp_Connection *c) {
   bool spins = c->spin > 0 && !w->spun;
   return w->may_wait && !spins ? w->deadline : 0;
 }
 
-/* The handle that others wait for, whom 'wake_waiting' may have to wake. */
-static mproc_handle waited_for(const lmp_Connection *c) {
-  return c->waits > 0 ? mproc_connection_handle(c->core) : MPROC_NO_HANDLE;
-}
-
-/* Others wait for a handle 'h' that what the peer sent has closed. */
-static void wake_waiting(lua_State *L, const lmp_Connection *c,
-                         mproc_handle h) {
-  if (c->waits > 0 && mproc_connection_is_closed(c->core))
-    lmp_cancelwaits(L, h);
+static mproc_status look(const lmp_Wait *w, lmp_Connection *c, Incoming *in) {
+  mproc_time until = waits_until(w, c);
+  mproc_status st;
+  if (in->to == NULL)
+    return mproc_connection_recv_waiting(c->core, in->max, until, &in->message);
+  st = mproc_connection_recv_into(c->core, until, in->to, in->room, &in->placed,
+                                  &in->message);
+  if (in->placed)
+    c->received++;
+  return st;
 }
 
 #define IDLE_MAX 15 /* one receive of 16 looks first in any case */
@@ -70,7 +81,7 @@ static void learn(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
   if (st != MPROC_AGAIN)
     c->idle = 0;
   else if (!lmp_state(L)->ctx.slow)
-    c->idle = (c->idle * 2 + 1) & IDLE_MAX;
+    c->idle = (c->idle * 2u + 1) & IDLE_MAX;
   c->idle_left = c->idle;
 }
 
@@ -87,35 +98,86 @@ static bool expects_nothing(const lmp_Wait *w, lmp_Connection *c) {
   return true;
 }
 
+#define IN_VAIN_MAX 14 /* then one receive of 16,384 gives way */
+#define LONG_COUNTS 5  /* a long moment weighs that many that were in vain */
+
+/*
+** Whether to give the processor up once before a wait. A peer that shares it then
+** does what it has to do, with nobody put to sleep and woken: that is a
+** third of what a small message costs. Where the peer runs elsewhere, or
+** others want the processor, it is in vain; so it is done the less often, by
+** messages, the more often in a row it was.
+*/
+static bool gives_way(lua_State *L, const lmp_Wait *w,
+                      const lmp_Connection *c) {
+  uint16_t since = (uint16_t)(c->received - c->gave_way);
+  if (!w->may_wait || w->waited || w->expired || c->spin > 0)
+    return false;
+  return since >= (1u << c->in_vain) - 1 && !lmp_state(L)->ctx.slow;
+}
+
+/* Gives way, and looks again. */
+static mproc_status give_way(const lmp_Wait *w, lmp_Connection *c,
+                             Incoming *in) {
+  bool brief = mproc_os_yield();
+  mproc_status st = look(w, c, in);
+  unsigned in_vain = c->in_vain;
+  if (!brief)
+    in_vain += LONG_COUNTS;
+  else if (st == MPROC_AGAIN)
+    in_vain++;
+  else if (in_vain > 0)
+    in_vain--;
+  c->in_vain = in_vain < IN_VAIN_MAX ? in_vain : IN_VAIN_MAX;
+  c->gave_way = (uint16_t)c->received;
+  return st;
+}
+
+static mproc_status find(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
+                         Incoming *in) {
+  mproc_status st = MPROC_AGAIN;
+  if (!expects_nothing(w, c)) {
+    st = look(w, c, in);
+    learn(L, w, c, st);
+  }
+  return st == MPROC_AGAIN && gives_way(L, w, c) ? give_way(w, c, in) : st;
+}
+
+/* Others wait for a handle 'h' that what the peer sent has closed. */
+static void wake_waiting(lua_State *L, const lmp_Connection *c,
+                         mproc_handle h) {
+  if (mproc_connection_is_closed(c->core))
+    lmp_cancelwaits(L, h);
+}
+
 /* The next message, once the connection is open. */
 static mproc_status receive(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
-                            uint64_t max, mproc_view *message) {
+                            Incoming *in) {
   mproc_status st = lmp_stepconnection(c);
-  if (st == MPROC_OK) {
-    mproc_handle h = waited_for(c);
-    if (expects_nothing(w, c))
-      return MPROC_AGAIN;
-    st =
-        mproc_connection_recv_waiting(c->core, max, waits_until(w, c), message);
-    learn(L, w, c, st);
+  if (st == MPROC_OK && c->waits == 0) {
+    st = find(L, w, c, in);
+  } else if (st == MPROC_OK) {
+    mproc_handle h = mproc_connection_handle(c->core);
+    st = find(L, w, c, in);
     wake_waiting(L, c, h);
   }
   lmp_releaseheld(L, 1, c);
   return st;
 }
 
+/* ---- bytes ---- */
+
 /* Stack: connection; the limit, if there is one. */
 static int recv_bytes_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = lmp_stillopen(L);
-  uint64_t max =
-      lua_gettop(L) < 2 ? UINT64_MAX : lmp_optsize(L, 2, UINT64_MAX);
+  uint64_t max = lua_gettop(L) < 2 ? UINT64_MAX : lmp_optsize(L, 2, UINT64_MAX);
   uint32_t received = c->received;
   int results = 1;
-  mproc_view message = {NULL, 0};
-  mproc_status st = receive(L, w, c, max, &message);
+  Incoming in = {max, NULL, 0, false, {NULL, 0}};
+  mproc_status st = receive(L, w, c, &in);
   if (st != MPROC_OK && st != MPROC_AUTH_UNASKED)
     return lmp_notyet(L, w, st, MPROC_READ, "receiving from");
-  push_message(L, message);
+  push_message(L, in.message);
   if (st == MPROC_AUTH_UNASKED)
     results = unasked(L);
   if (!take_message(L, c, received, results)) {
@@ -142,47 +204,27 @@ int lmp_connection_recv_bytes(lua_State *L) {
   return lmp_block(L, recv_bytes_step, lmp_deadlineof(c));
 }
 
-/* receive for a Buffer, which stays on the stack and where it is. */
-static mproc_status receive_into(lua_State *L, const lmp_Wait *w,
-                                 lmp_Connection *c, uint8_t *to, size_t room,
-                                 bool *placed, mproc_view *message) {
-  mproc_status st = lmp_stepconnection(c);
-  if (st == MPROC_OK) {
-    mproc_handle h = waited_for(c);
-    if (expects_nothing(w, c))
-      return MPROC_AGAIN;
-    st = mproc_connection_recv_into(c->core, waits_until(w, c), to, room,
-                                    placed, message);
-    learn(L, w, c, st);
-    wake_waiting(L, c, h);
-  }
-  if (*placed)
-    c->received++;
-  lmp_releaseheld(L, 1, c);
-  return st;
-}
-
 /* Stack: connection, buffer, first position. */
 static int recv_into_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = lmp_stillopen(L);
   lmp_Buffer *b = (lmp_Buffer *)lua_touserdata(L, 2);
   size_t offset = (size_t)lua_tointeger(L, 3) - 1;
   uint32_t received = c->received;
-  bool placed = false;
-  mproc_view message = {NULL, 0};
-  mproc_status st = receive_into(L, w, c, b->data + offset, b->size - offset,
-                                 &placed, &message);
+  Incoming in = {
+      UINT64_MAX, b->data + offset, b->size - offset, false, {NULL, 0}};
+  mproc_status st = receive(L, w, c, &in);
+  size_t size = in.message.size;
   if (st != MPROC_OK && st != MPROC_AUTH_UNASKED)
     return lmp_notyet(L, w, st, MPROC_READ, "receiving from");
-  if (st == MPROC_OK && message.size <= b->size - offset) {
-    if (!placed && message.size > 0)
-      memcpy(b->data + offset, message.data, message.size);
-    if (!placed)
+  if (st == MPROC_OK && size <= in.room) {
+    if (!in.placed && size > 0)
+      memcpy(in.to, in.message.data, size);
+    if (!in.placed)
       take(c);
-    lua_pushinteger(L, (lua_Integer)message.size);
+    lua_pushinteger(L, (lua_Integer)size);
     return 1;
   }
-  push_message(L, message);
+  push_message(L, in.message);
   if (st == MPROC_AUTH_UNASKED)
     unasked(L);
   else

@@ -86,6 +86,12 @@ mproc_status mproc_os_poll(mproc_pollitem *items, size_t n, mproc_time deadline,
 size_t mproc_os_poll_scratch(size_t n);
 
 /*
+** Lets others that can run here have the processor for a moment (sched_yield(2)).
+** False: it was a long moment, 1 ms or more.
+*/
+bool mproc_os_yield(void);
+
+/*
 ** To be called between two looks at a handle by who looks all the time: lets
 ** others have the processor. 'turn' counts these calls.
 */
