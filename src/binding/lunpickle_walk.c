@@ -209,6 +209,12 @@ static void attach_run(Run *r, Frame *f) {
   lua_Integer count = f->count;
   int container = lua_gettop(L) - 1;
   for (; v < end; v++) {
+    for (; v < end && v->tag == MPROC_VALUE_REAL; v++) { /* in rows */
+      lua_pushnumber(L, (lua_Number)v->as.real);
+      lua_rawseti(L, container, ++count);
+    }
+    if (v == end)
+      break;
     if (v->tag != MPROC_VALUE_NODE)
       push_simple(r, v, f->wrap);
     else if (!push_easy_node(r, v->as.node, f->wrap))

@@ -145,8 +145,10 @@ static void run_leaves(Loop *l) {
     case MPROC_OP_BINFLOAT:
       if (end - at < 9)
         break;
-      *top++ = real(mproc_pickle_be_double(at + 1));
-      at += 9;
+      do { /* they come in rows */
+        *top++ = real(mproc_pickle_be_double(at + 1));
+        at += 9;
+      } while (end - at >= 9 && at[0] == MPROC_OP_BINFLOAT && top < limit);
       continue;
     case MPROC_OP_BININT1:
       if (end - at < 2)
