@@ -50,24 +50,29 @@ void lmp_pushcodec(lua_State *L, const lmp_Options *o) {
 /* ---- using it ---- */
 
 /*
-** [-0, +2, -] Pushes a function of the codec of the connection at index 1 (entry
-** 'which' of it, or pickle's own, which the registry has under 'key') and its
-** options, or nil.
+** [-0, +1 or +2, -] Puts a function of the codec of the connection at index 1
+** (entry 'which' of it, or pickle's own, which the registry has under 'key')
+** under the value on the top, and its options, if any, above. Returns the number
+** of its arguments.
 */
-static void push_function(lua_State *L, int which, const void *key) {
-  bool custom = lua_getiuservalue(L, 1, LMP_CODEC) == LUA_TTABLE;
-  int codec = lua_gettop(L);
-  if (custom)
-    lua_rawgeti(L, codec, which);
-  if (!custom || !lua_toboolean(L, -1)) {
-    lua_settop(L, codec);
+static int push_call(lua_State *L, int which, const void *key) {
+  if (lua_getiuservalue(L, 1, LMP_CODEC) != LUA_TTABLE) {
+    lua_pop(L, 1);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, key);
+    lua_insert(L, -2);
+    return 1;
+  }
+  if (lua_rawgeti(L, -1, which), !lua_toboolean(L, -1)) {
+    lua_pop(L, 1);
     lua_rawgetp(L, LUA_REGISTRYINDEX, key);
   }
-  if (!custom || (lua_rawgeti(L, codec, which + 1), !lua_toboolean(L, -1))) {
-    lua_settop(L, codec + 1);
-    lua_pushnil(L);
-  }
-  lua_remove(L, codec);
+  lua_insert(L, -3); /* function, value, codec */
+  lua_rawgeti(L, -1, which + 1);
+  lua_remove(L, -2);
+  if (lua_toboolean(L, -1))
+    return 2;
+  lua_pop(L, 1);
+  return 1;
 }
 
 /*
@@ -76,15 +81,7 @@ static void push_function(lua_State *L, int which, const void *key) {
 ** codec of the program's own has no object to give.
 */
 static int recode(lua_State *L, int which, const void *key, const char *name) {
-  int value = lua_gettop(L);
-  int arguments;
-  push_function(L, which, key);
-  arguments = lua_isnil(L, -1) ? 1 : 2;
-  lua_pushvalue(L, value);
-  lua_insert(L, -2); /* value, function, value, options */
-  lua_settop(L, value + 1 + arguments);
-  lua_call(L, arguments, 2);
-  lua_remove(L, value); /* result, error */
+  lua_call(L, push_call(L, which, key), 2);
   if (!lua_isnil(L, -2)) {
     lua_pop(L, 1);
     return 1;
