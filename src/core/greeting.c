@@ -124,6 +124,7 @@ static mproc_status receive(mproc_greeting *g, mproc_channel *ch) {
 
 mproc_status mproc_greeting_step(mproc_greeting *g, mproc_channel *ch) {
   mproc_status st = MPROC_OK;
+  bool is_first = !g->begun; /* the connection has just been made */
   while (st == MPROC_OK) {
     bool asked;
     st = send(g, ch, &asked);
@@ -132,7 +133,7 @@ mproc_status mproc_greeting_step(mproc_greeting *g, mproc_channel *ch) {
       break;
     }
     if (st == MPROC_OK)
-      st = asked ? MPROC_AGAIN : receive(g, ch);
+      st = asked || (is_first && g->begun) ? MPROC_AGAIN : receive(g, ch);
   }
   /* A peer that left before it could read our #FAILURE# has failed no less. */
   if (st != MPROC_AGAIN && st != MPROC_NOMEM && g->outcome != MPROC_AGAIN)
