@@ -20,34 +20,6 @@ mproc_status mproc_os_socketpair(mproc_handle h[2]) {
 
 /* ---- connecting ---- */
 
-static mproc_status connect_failed(int os_errno) {
-  /* EINTR: it goes on by itself (POSIX, connect) */
-  if (os_errno == EINPROGRESS || os_errno == EINTR)
-    return MPROC_AGAIN;
-  return mproc_status_system(os_errno);
-}
-
-static mproc_status start(int fd, const mproc_sockaddr *to) {
-  const struct sockaddr *sa = (const struct sockaddr *)(const void *)&to->u;
-  if (connect(fd, sa, (socklen_t)to->size) != 0)
-    return connect_failed(errno);
-  mproc_posix_set_nonblocking(fd, false);
-  return MPROC_OK;
-}
-
-mproc_status mproc_os_connect(const mproc_sockaddr *to, mproc_handle *h) {
-  mproc_status st;
-  int fd = mproc_posix_socket(mproc_posix_family(to), true);
-  if (fd < 0)
-    return mproc_posix_error();
-  st = start(fd, to);
-  if (st == MPROC_OK || st == MPROC_AGAIN)
-    *h = fd;
-  else
-    close(fd);
-  return st;
-}
-
 /* connect(2), EINPROGRESS: writable once it has ended, SO_ERROR tells how. */
 static mproc_status pending_error(int fd) {
   int error = 0;
@@ -66,18 +38,52 @@ static mproc_status has_peer(int fd) {
   return MPROC_OK;
 }
 
-mproc_status mproc_os_connected(mproc_handle h) {
-  mproc_pollitem item = {h, MPROC_WRITE, 0};
+/* How connecting has ended, if it has; it is not known to have succeeded. */
+static mproc_status outcome(int fd) {
+  mproc_pollitem item = {fd, MPROC_WRITE, 0};
   mproc_status st;
   do {
     st = mproc_os_poll(&item, 1, 0, NULL);
   } while (st == MPROC_INTERRUPTED);
   if (st == MPROC_OK)
-    st = pending_error((int)h);
+    st = pending_error(fd);
+  return st == MPROC_OK ? has_peer(fd) : st;
+}
+
+mproc_status mproc_os_connected(mproc_handle h) {
+  int fd = (int)h;
+  mproc_status st = has_peer(fd); /* one question instead of three */
+  if (st != MPROC_OK)
+    st = outcome(fd);
   if (st == MPROC_OK)
-    st = has_peer((int)h);
-  if (st == MPROC_OK)
-    mproc_posix_set_nonblocking((int)h, false);
+    mproc_posix_set_nonblocking(fd, false);
+  return st;
+}
+
+static mproc_status start(int fd, const mproc_sockaddr *to) {
+  const struct sockaddr *sa = (const struct sockaddr *)(const void *)&to->u;
+  int saved = connect(fd, sa, (socklen_t)to->size) == 0 ? 0 : errno;
+  /* EINTR: it goes on by itself (POSIX, connect) */
+  bool goes_on = saved == EINPROGRESS || saved == EINTR;
+  if (saved != 0 && !goes_on)
+    return mproc_status_system(saved);
+  /* within one machine Linux has it connected by now */
+  if (goes_on && has_peer(fd) != MPROC_OK)
+    return MPROC_AGAIN;
+  mproc_posix_set_nonblocking(fd, false);
+  return MPROC_OK;
+}
+
+mproc_status mproc_os_connect(const mproc_sockaddr *to, mproc_handle *h) {
+  mproc_status st;
+  int fd = mproc_posix_socket(mproc_posix_family(to), true);
+  if (fd < 0)
+    return mproc_posix_error();
+  st = start(fd, to);
+  if (st == MPROC_OK || st == MPROC_AGAIN)
+    *h = fd;
+  else
+    close(fd);
   return st;
 }
 
