@@ -4,7 +4,6 @@
 */
 #include "core/address.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static const char *const family_names[] = {
@@ -111,6 +110,19 @@ static char *write_text(char *out, const char *text, size_t n) {
   return out;
 }
 
+/* In decimal; snprintf would take longer than all the rest of an address. */
+static char *write_port(char *out, unsigned port) {
+  char digits[5];
+  size_t n = 0;
+  do {
+    digits[n++] = (char)('0' + port % 10);
+    port /= 10;
+  } while (port > 0);
+  while (n > 0)
+    *out++ = digits[--n];
+  return out;
+}
+
 static char *write_host(char *out, const mproc_address *a) {
   const mproc_view host = {(const uint8_t *)a->name, a->size};
   bool literal = mproc_address_is_ipv6(host);
@@ -119,7 +131,8 @@ static char *write_host(char *out, const mproc_address *a) {
   out = write_text(out, a->name, a->size);
   if (literal)
     *out++ = ']';
-  return out + snprintf(out, sizeof ":65535", ":%u", (unsigned)a->port);
+  *out++ = ':';
+  return write_port(out, a->port);
 }
 
 const char *mproc_address_format(const mproc_address *a,
