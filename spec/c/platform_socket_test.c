@@ -235,6 +235,27 @@ static void tuning(void) {
   mproc_os_close(pair[1]);
 }
 
+/* What a listening socket is tuned for, each that is accepted has. */
+static void tuning_what_is_accepted(void) {
+  mproc_address a = address_of(MPROC_AF_INET, test_text("127.0.0.1"), 0);
+  mproc_handle listener, client, server;
+  bool tuned;
+  CHECK_EQ(listen_at(&a, &plain, &listener), MPROC_OK);
+  tuned = mproc_os_tune_accepted(listener, 9.5, true);
+  CHECK(mproc_os_local_address(listener, &a));
+  CHECK_EQ(connect_to(&a, &client), MPROC_OK);
+  CHECK_EQ(accept_next(listener, &server), MPROC_OK);
+  CHECK_EQ(option(server, IPPROTO_TCP, TCP_NODELAY) != 0, tuned);
+  CHECK_EQ(option(server, SOL_SOCKET, SO_KEEPALIVE) != 0, tuned);
+#ifdef __linux__
+  CHECK(!tuned || option(server, IPPROTO_TCP, TCP_KEEPIDLE) == 10);
+#endif
+  swap(client, server);
+  mproc_os_close(client);
+  mproc_os_close(server);
+  mproc_os_close(listener);
+}
+
 /* ---- connecting to nobody ---- */
 
 static void nobody_listens(void) {
@@ -595,6 +616,7 @@ int main(void) {
   TEST(the_address_of_a_port_zero);
   TEST(addresses_that_are_none);
   TEST(tuning);
+  TEST(tuning_what_is_accepted);
   TEST(nobody_listens);
   TEST(a_failed_connection_stays_failed);
   TEST(a_full_backlog);

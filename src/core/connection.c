@@ -32,9 +32,10 @@ struct mproc_connection {
 };
 
 const mproc_connection_options mproc_connection_defaults = {
-    true,  true,       false,
-    false, {NULL, 0},  {MPROC_SHA256, MPROC_DIGESTS_ALL},
-    false, UINT64_MAX, 0};
+    true,  true,      false,
+    false, {NULL, 0}, {MPROC_SHA256, MPROC_DIGESTS_ALL},
+    false, false,     UINT64_MAX,
+    0};
 
 /* ---- opening ---- */
 

@@ -150,6 +150,9 @@ mproc_status mproc_listener_new(mproc_context *ctx, const mproc_address *at,
   }
   remember_binding(l);
   l->options.local = l->address.family == MPROC_AF_UNIX;
+  if (!l->options.local)
+    l->options.tuned = mproc_os_tune_accepted(l->handle, l->options.keepalive,
+                                              l->options.has_authkey);
   l->attended = mproc_os_now();
   *out = l;
   return MPROC_OK;

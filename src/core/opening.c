@@ -14,6 +14,7 @@ struct mproc_opening {
   double keepalive;         /* seconds */
   bool readahead;
   bool local;
+  bool tuned;
   bool untimed; /* a client whose user has set no timeout */
 };
 
@@ -31,6 +32,7 @@ static mproc_status new_opening(mproc_context *ctx, mproc_handshake_role role,
   p->keepalive = o->keepalive;
   p->readahead = o->readahead;
   p->local = o->local;
+  p->tuned = o->tuned;
   if (o->has_authkey)
     st = mproc_greeting_new(ctx, role, o->policy, o->authkey, &p->greeting);
   if (st == MPROC_OK)
@@ -46,10 +48,10 @@ static mproc_status open_channel(const mproc_opening *p, mproc_handle h,
   unsigned may = p->readahead ? MPROC_READAHEAD : 0;
   if (!p->ctx->slow)
     may |= MPROC_ALONE;
-  if (!p->local) {
+  if (!p->local && !p->tuned)
     mproc_os_tune(h, p->keepalive);
+  if (!p->local)
     may |= MPROC_BY_READ;
-  }
   return mproc_channel_stream(&p->ctx->scratch, h, MPROC_SOCKET, may, ch);
 }
 

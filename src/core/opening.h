@@ -32,6 +32,7 @@ typedef struct mproc_connection_options {
   mproc_view authkey; /* copied, and wiped when the handshake ends */
   mproc_handshake_policy policy;
   bool local;           /* the address is AF_UNIX's: there is nothing to tune */
+  bool tuned;           /* mproc_os_tune_accepted has seen to it */
   uint64_t max_message; /* bytes; UINT64_MAX: no limit */
   double keepalive;     /* seconds; 0: off */
 } mproc_connection_options;

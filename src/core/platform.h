@@ -281,6 +281,16 @@ mproc_status mproc_os_connected(mproc_handle h);
    nothing to a socket that is not TCP. */
 void mproc_os_tune(mproc_handle h, double keepalive);
 
+/*
+** The same for all that will be accepted from a listening socket, which saves
+** the calls for each. 'answered': what a peer sends first is answered at once, so
+** the answer may carry TCP's acknowledgement, and no packet has to leave for that
+** alone (tcp(7), TCP_QUICKACK; after the first answer Linux does so in any case).
+** False: this system has no such thing, tune each.
+*/
+bool mproc_os_tune_accepted(mproc_handle listener, double keepalive,
+                            bool answered);
+
 /* How a listening socket is made. */
 typedef struct mproc_listen_options {
   int backlog; /* listen(2) */

@@ -140,3 +140,29 @@ void mproc_os_tune(mproc_handle h, double keepalive) {
   set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
   set_keepalive_times(fd, whole_seconds(keepalive));
 }
+
+/* ---- what is accepted ---- */
+
+#if defined __linux__ && !defined MPROC_POSIX_FALLBACKS
+
+/* A new socket is a copy of the listening one (Stevens, "UNIX Network
+   Programming", 7.4; for the acknowledgements only Linux's source says so). */
+bool mproc_os_tune_accepted(mproc_handle listener, double keepalive,
+                            bool answered) {
+  mproc_os_tune(listener, keepalive);
+  if (answered)
+    set_option((int)listener, IPPROTO_TCP, TCP_QUICKACK, 0);
+  return true;
+}
+
+#else
+
+bool mproc_os_tune_accepted(mproc_handle listener, double keepalive,
+                            bool answered) {
+  (void)listener;
+  (void)keepalive;
+  (void)answered;
+  return false;
+}
+
+#endif
