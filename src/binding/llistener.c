@@ -43,9 +43,10 @@ static lmp_Listener *check_open(lua_State *L) {
 static int push_failure(lua_State *L, mproc_listener *core, mproc_status st,
                         const mproc_accepted *peer) {
   char text[MPROC_ADDRESS_TEXT_MAX];
-  if (peer != NULL && peer->has_peer)
+  mproc_address who;
+  if (peer != NULL && mproc_os_address(&peer->peer, &who))
     return lmp_pushfailure(L, st, "handshake with",
-                           mproc_address_format(&peer->peer, text));
+                           mproc_address_format(&who, text));
   mproc_address_format(mproc_listener_address(core), text);
   return lmp_pushfailure(L, st, peer != NULL ? "handshake at" : "accepting at",
                          text);
@@ -138,6 +139,17 @@ static void tell_others(const lmp_Listener *l) {
     mproc_poller_settle(l->poller);
 }
 
+/*
+** Whether to wait before the first look: to ask in vain for a peer costs Linux
+** as much as to accept one (the socket is made first), a wait that ends at once
+** a tenth of that.
+*/
+static bool waits_first(lua_State *L, const lmp_Listener *l,
+                        const lmp_Wait *w) {
+  return w->may_wait && !w->waited && !w->expired &&
+         !mproc_listener_has(l->core) && !lmp_state(L)->ctx.slow;
+}
+
 /* Stack: listener, and what 'again' has put there. */
 static int accept_step(lua_State *L, lmp_Wait *w) {
   lmp_Listener *l = check_open(L);
@@ -145,7 +157,14 @@ static int accept_step(lua_State *L, lmp_Wait *w) {
       !w->polled || mproc_listener_is_called(l->core, w->items, w->count);
   /* another loop waits as we would */
   bool attended = w->waited || l->poller != NULL;
-  mproc_status st = mproc_listener_step(l->core, attended, called);
+  mproc_status st;
+  if (waits_first(L, l, w)) {
+    if (!attended)
+      mproc_listener_back(l->core);
+    mproc_listener_leave(l->core);
+    return again(L, l, w);
+  }
+  st = mproc_listener_step(l->core, attended, called);
   if (st == MPROC_OK) {
     int results = take(L, l);
     tell_others(l);
@@ -249,14 +268,16 @@ static int listener_close(lua_State *L) {
 static int push_property(lua_State *L, const lmp_Listener *l,
                          const char *name) {
   const mproc_address *a = NULL;
+  mproc_address last;
   if (strcmp(name, "closed") == 0) {
     lua_pushboolean(L, l->core == NULL);
     return 1;
   }
   if (l->core != NULL && strcmp(name, "address") == 0)
     a = mproc_listener_address(l->core);
-  else if (l->core != NULL && strcmp(name, "last_accepted") == 0)
-    a = mproc_listener_last_accepted(l->core);
+  else if (l->core != NULL && strcmp(name, "last_accepted") == 0 &&
+           mproc_listener_last_accepted(l->core, &last))
+    a = &last;
   if (a == NULL)
     lua_pushnil(L);
   else

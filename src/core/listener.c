@@ -37,10 +37,9 @@ struct mproc_listener {
   size_t allow_count;
   mproc_time attended; /* when the last step ended */
   bool has_file;
-  bool has_private; /* the file's directory is ours, too */
-  bool has_last;
-  mproc_address last;
-  Peer *peers; /* owned; NULL before the first */
+  bool has_private;    /* the file's directory is ours, too */
+  mproc_sockaddr last; /* the last peer that was taken well; zeros: none */
+  Peer *peers;         /* owned; NULL before the first */
   size_t capacity;
   size_t count; /* peers; the first 'ended' of them can be taken, in order */
   size_t ended;
@@ -336,15 +335,13 @@ void mproc_listener_take(mproc_listener *l, mproc_accepted *a) {
   mproc_watch_tell(&l->watches, MPROC_TOUCHED);
   a->status = p.status;
   a->connection = p.status == MPROC_OK ? p.connection : NULL;
-  a->has_peer = mproc_os_address(&p.address, &a->peer);
+  a->peer = p.address;
   if (p.status != MPROC_OK) {
     mproc_connection_free(p.connection);
     return;
   }
   mproc_connection_unwatch(p.connection);
-  l->has_last = a->has_peer;
-  if (l->has_last)
-    l->last = a->peer;
+  l->last = p.address;
 }
 
 /* ---- waiting ---- */
@@ -405,8 +402,8 @@ const mproc_address *mproc_listener_address(const mproc_listener *l) {
   return &l->address;
 }
 
-const mproc_address *mproc_listener_last_accepted(const mproc_listener *l) {
-  return l->has_last ? &l->last : NULL;
+bool mproc_listener_last_accepted(const mproc_listener *l, mproc_address *out) {
+  return mproc_os_address(&l->last, out);
 }
 
 mproc_handle mproc_listener_handle(const mproc_listener *l) {

@@ -72,8 +72,7 @@ bool mproc_listener_is_called(const mproc_listener *l,
 typedef struct mproc_accepted {
   mproc_status status;          /* how it ended */
   mproc_connection *connection; /* the caller's; NULL unless 'status' is OK */
-  bool has_peer;                /* whether 'peer' is known */
-  mproc_address peer;
+  mproc_sockaddr peer;          /* who it is: mproc_os_address */
 } mproc_accepted;
 
 /* Whether somebody can be taken; no system call. */
@@ -114,8 +113,8 @@ mproc_link *mproc_listener_watches(mproc_listener *l);
 /* The address as bound; lives as long as 'l'. */
 const mproc_address *mproc_listener_address(const mproc_listener *l);
 
-/* The address of the last peer that was taken well; NULL: none, or unnamed. */
-const mproc_address *mproc_listener_last_accepted(const mproc_listener *l);
+/* The address of the last peer that was taken well; false: none, or unnamed. */
+bool mproc_listener_last_accepted(const mproc_listener *l, mproc_address *out);
 
 /* The socket it listens on, still its own. */
 mproc_handle mproc_listener_handle(const mproc_listener *l);
