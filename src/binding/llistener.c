@@ -113,16 +113,33 @@ static bool await_poller(lua_State *L, lmp_Listener *l, lmp_Wait *w) {
   return true;
 }
 
-/* [-0, +0, m] Fills 'w', with the items in a userdata at index 2. */
+/*
+** [-0, +0, m] Makes room in 'w' for 'n' items: more than one are in a userdata at
+** index 2, which may be there from the wait before.
+*/
+static void make_items(lua_State *L, lmp_Wait *w, size_t n) {
+  size_t size = n * sizeof *w->items;
+  size_t whole = size + mproc_os_poll_scratch(n);
+  if (n == 1) {
+    w->items = &w->one;
+    w->scratch = NULL;
+    return;
+  }
+  lua_settop(L, 2);
+  if (lua_rawlen(L, 2) < whole) {
+    lua_settop(L, 1);
+    lua_newuserdatauv(L, whole, 0);
+  }
+  w->items = (mproc_pollitem *)lua_touserdata(L, 2);
+  w->scratch = w->items + n;
+}
+
+/* [-0, +0, m] Fills 'w', with what 'make_items' has put there. */
 static int again(lua_State *L, lmp_Listener *l, lmp_Wait *w) {
   size_t n = mproc_listener_want_count(l->core);
-  size_t size = n * sizeof *w->items;
-  lua_settop(L, 1);
   if (await_poller(L, l, w))
     return LMP_AGAIN;
-  w->items = (mproc_pollitem *)lua_newuserdatauv(
-      L, size + mproc_os_poll_scratch(n), 0);
-  w->scratch = w->items + n;
+  make_items(L, w, n);
   w->count = 0;
   w->wake = 0; /* should a finalizer have closed it: no wait, and misuse */
   if (l->core != NULL)
@@ -166,9 +183,13 @@ static int accept_step(lua_State *L, lmp_Wait *w) {
   }
   st = mproc_listener_step(l->core, attended, called);
   if (st == MPROC_OK) {
+    int top = lua_gettop(L);
     int results = take(L, l);
     tell_others(l);
-    return results > 0 ? results : accept_step(L, w);
+    if (results > 0)
+      return results;
+    lua_settop(L, top);
+    return accept_step(L, w);
   }
   tell_others(l);
   if (st == MPROC_AGAIN && !w->expired)

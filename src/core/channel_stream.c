@@ -11,8 +11,9 @@
 /* Bytes of queued messages that are enough for one write. */
 #define QUEUE_FULL 65536
 
-/* What a queue has room for at first: a few small messages. */
-#define QUEUE_FIRST 1024
+/* What a queue has room for at first: a few small messages, and with them a
+   block that malloc keeps at hand (glibc: up to 1032 bytes). */
+#define QUEUE_FIRST 768
 
 typedef struct Stream {
   mproc_channel base;

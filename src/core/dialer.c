@@ -4,6 +4,7 @@
 #include "core/dialer.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #define ADDRESSES_MAX 8
 #define PAUSE_FIRST (MPROC_SECOND / 1000)
@@ -18,14 +19,24 @@ struct mproc_dialer {
   size_t count;        /* addresses */
   size_t tried;        /* how many of them, in this round */
   bool retry;
-  mproc_sockaddr addresses[ADDRESSES_MAX];
+  mproc_sockaddr addresses[1]; /* 'count' of them */
 };
+
+static size_t size_with(size_t count) {
+  return sizeof(mproc_dialer) + (count - 1) * sizeof(mproc_sockaddr);
+}
 
 mproc_status mproc_dialer_new(const mproc_allocator *a, const mproc_address *to,
                               bool retry, mproc_link *watches,
                               mproc_dialer **out) {
-  mproc_dialer *d = (mproc_dialer *)mproc_alloc(a, sizeof *d);
-  mproc_status st;
+  mproc_sockaddr addresses[ADDRESSES_MAX];
+  size_t count = 0;
+  mproc_dialer *d;
+  mproc_status st =
+      mproc_os_resolve(to, false, addresses, ADDRESSES_MAX, &count);
+  if (st != MPROC_OK)
+    return st;
+  d = (mproc_dialer *)mproc_alloc(a, size_with(count));
   if (d == NULL)
     return MPROC_NOMEM;
   d->allocator = a;
@@ -33,11 +44,8 @@ mproc_status mproc_dialer_new(const mproc_allocator *a, const mproc_address *to,
   d->handle = MPROC_NO_HANDLE;
   d->pause = PAUSE_FIRST;
   d->retry = retry;
-  st = mproc_os_resolve(to, false, d->addresses, ADDRESSES_MAX, &d->count);
-  if (st != MPROC_OK) {
-    mproc_free(a, d, sizeof *d);
-    return st;
-  }
+  d->count = count;
+  memcpy(d->addresses, addresses, count * sizeof addresses[0]);
   *out = d;
   return MPROC_OK;
 }
@@ -115,5 +123,5 @@ void mproc_dialer_free(mproc_dialer *d) {
   if (d == NULL)
     return;
   drop_handle(d);
-  mproc_free(d->allocator, d, sizeof *d);
+  mproc_free(d->allocator, d, size_with(d->count));
 }
