@@ -19,11 +19,11 @@ struct mproc_dialer {
   size_t count;        /* addresses */
   size_t tried;        /* how many of them, in this round */
   bool retry;
-  mproc_sockaddr addresses[1]; /* 'count' of them */
+  mproc_sockaddr addresses[]; /* 'count' of them */
 };
 
 static size_t size_with(size_t count) {
-  return sizeof(mproc_dialer) + (count - 1) * sizeof(mproc_sockaddr);
+  return sizeof(mproc_dialer) + count * sizeof(mproc_sockaddr);
 }
 
 mproc_status mproc_dialer_new(const mproc_allocator *a, const mproc_address *to,
