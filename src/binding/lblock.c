@@ -117,6 +117,12 @@ static int run(lua_State *L, lmp_Operation *op, bool block) {
       op->w.expired = true;
       continue;
     }
+    op->w.yielded = op->w.yields;
+    if (op->w.yields) {
+      op->w.yields = false;
+      op->w.brief = mproc_os_yield();
+      continue; /* with a look for what came meanwhile, a signal, too */
+    }
     if (op->w.may_wait && spins(&op->w)) {
       mproc_os_relax(turn);
       continue;

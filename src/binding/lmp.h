@@ -233,10 +233,14 @@ typedef struct lmp_Wait {
                           where that saves calls; a signal must end it, with
                           AGAIN */
   bool spun;           /* in: the time to spin is over */
-  bool polled;         /* in: 'items' have just been found ready */
-  bool woken;          /* in: a waiter has returned: all may be different now */
-  bool waited;         /* in: this operation has waited before this step */
-  bool expired;        /* in: the time is up; AGAIN is no answer any more */
+  bool yields;         /* the processor is to be given up once, and the step
+                          tried again, before any wait */
+  bool yielded;        /* in: that has just been done … */
+  bool brief;   /* in: … and took less than a moment (mproc_os_yield) */
+  bool polled;  /* in: 'items' have just been found ready */
+  bool woken;   /* in: a waiter has returned: all may be different now */
+  bool waited;  /* in: this operation has waited before this step */
+  bool expired; /* in: the time is up; AGAIN is no answer any more */
 } lmp_Wait;
 
 /*

@@ -116,13 +116,10 @@ static bool gives_way(lua_State *L, const lmp_Wait *w,
   return since >= (1u << c->in_vain) - 1 && !lmp_state(L)->ctx.slow;
 }
 
-/* Gives way, and looks again. */
-static mproc_status give_way(const lmp_Wait *w, lmp_Connection *c,
-                             Incoming *in) {
-  bool brief = mproc_os_yield();
-  mproc_status st = look(w, c, in);
+/* Remembers what giving way was good for. */
+static void judge(const lmp_Wait *w, lmp_Connection *c, mproc_status st) {
   unsigned in_vain = c->in_vain;
-  if (!brief)
+  if (!w->brief)
     in_vain += LONG_COUNTS;
   else if (st == MPROC_AGAIN)
     in_vain++;
@@ -130,17 +127,22 @@ static mproc_status give_way(const lmp_Wait *w, lmp_Connection *c,
     in_vain--;
   c->in_vain = in_vain < IN_VAIN_MAX ? in_vain : IN_VAIN_MAX;
   c->gave_way = (uint16_t)c->received;
-  return st;
 }
 
-static mproc_status find(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
+static mproc_status find(lua_State *L, lmp_Wait *w, lmp_Connection *c,
                          Incoming *in) {
   mproc_status st = MPROC_AGAIN;
+  if (w->yielded) {
+    st = look(w, c, in);
+    judge(w, c, st);
+    return st;
+  }
   if (!expects_nothing(w, c)) {
     st = look(w, c, in);
     learn(L, w, c, st);
   }
-  return st == MPROC_AGAIN && gives_way(L, w, c) ? give_way(w, c, in) : st;
+  w->yields = st == MPROC_AGAIN && gives_way(L, w, c);
+  return st;
 }
 
 /* Others wait for a handle 'h' that what the peer sent has closed. */
@@ -151,7 +153,7 @@ static void wake_waiting(lua_State *L, const lmp_Connection *c,
 }
 
 /* The next message, once the connection is open. */
-static mproc_status receive(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
+static mproc_status receive(lua_State *L, lmp_Wait *w, lmp_Connection *c,
                             Incoming *in) {
   mproc_status st = lmp_stepconnection(c);
   if (st == MPROC_OK && c->waits == 0) {
