@@ -220,18 +220,19 @@ static void anchor(Run *r) {
 
 bool lmp_pickle_table(Run *r) {
   lua_State *L = r->L;
+  const void *address = lua_topointer(L, -1);
   uint32_t *place;
   lmp_ValueType type;
   if (r->anchored)
     anchor(r);
-  place = lmp_pickle_place(r, lua_topointer(L, -1));
+  place = lmp_pickle_place(r, address);
   if (lmp_pickle_is_memoized(place)) {
     mproc_writer_get(r->w, *place);
     lua_pop(L, 1);
     return true;
   }
   if (!lua_getmetatable(L, -1))
-    return lmp_pickle_plain(r, place);
+    return lmp_pickle_plain(r, place, address);
   type = lmp_typetagged(r->state, lua_topointer(L, -1));
   lua_pop(L, 1);
   return save_tagged(r, place, type);

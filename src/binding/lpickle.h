@@ -193,8 +193,9 @@ bool lmp_pickle_userdata(Run *r);
 /* ---- lpickle_table.c ---- */
 
 /* As lmp_pickle_save, for the table on the top, whatever its metatable, as a
-   list or a dict; 'place' is where the memo has it. */
-bool lmp_pickle_plain(Run *r, uint32_t *place);
+   list or a dict; 'place' is where the memo has it, 'address' its
+   lua_topointer. */
+bool lmp_pickle_plain(Run *r, uint32_t *place, const void *address);
 bool lmp_pickle_dict(Run *r, uint32_t *place);
 
 /* Goes on with the innermost frame; '*over': that was all of it. */

@@ -158,8 +158,9 @@ bool lmp_pickle_reduced(Run *r, uint32_t *place) {
   lua_State *L = r->L;
   lua_Integer steps = 0;
   if (!is_reducible(L))
-    return lua_type(L, -1) == LUA_TTABLE ? lmp_pickle_plain(r, place)
-                                         : lmp_pickle_cannot(r);
+    return lua_type(L, -1) == LUA_TTABLE
+               ? lmp_pickle_plain(r, place, lua_topointer(L, -1))
+               : lmp_pickle_cannot(r);
   if (!r->anchored) { /* before Lua code runs for the first time */
     r->anchored = r->again = true;
     return false;

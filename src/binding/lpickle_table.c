@@ -7,6 +7,7 @@
 ** its first item on that has one itself.
 */
 #include "binding/lpickle_scalar.h"
+#include "binding/lshape.h"
 
 #define BATCH 32 /* items on the Lua stack at a time */
 
@@ -304,9 +305,9 @@ static bool has_entries(lua_State *L, int table, lua_Integer n) {
 ** goes by their number alone: so there may be holes, which are noticed when it
 ** is written, which then begins again, 'careful'.
 **
-** Nothing less than a full count is certain. Where a key is cannot be told, and
-** in the hash, where lua_next takes even one that was removed, it may come
-** behind the last index as well as in front of it.
+** By the API, nothing less than a full count is certain. Where a key is cannot
+** be told, and in the hash, where lua_next takes even one that was removed, it
+** may come behind the last index as well as in front of it.
 */
 static bool is_list(lua_State *L, int table, lua_Integer n, bool careful) {
   if (n > 0 && !careful)
@@ -315,11 +316,32 @@ static bool is_list(lua_State *L, int table, lua_Integer n, bool careful) {
   return n > 0 && is_sequence(L, n);
 }
 
+/*
+** [-0, +0, -] Whether that is so, without a count: all keys are in the array
+** part, and the last of them is 'n'. Again there may be holes. False: it has
+** to be counted.
+*/
+static bool is_plain_array(const Run *r, const void *address, lua_Integer *n) {
+  lua_State *L = r->L;
+  if (!r->state->knows_shape || r->careful || !lmp_hasnohash(address))
+    return false;
+  *n = (lua_Integer)lua_rawlen(L, -1);
+  if (*n == 0)
+    return false;
+  lua_pushinteger(L, *n);
+  if (lua_next(L, -2) == 0)
+    return true;
+  lua_pop(L, 2);
+  return false;
+}
+
 /* A sequence is a list, and so is the empty table; any other is a dict. */
-bool lmp_pickle_plain(Run *r, uint32_t *place) {
+bool lmp_pickle_plain(Run *r, uint32_t *place, const void *address) {
   lua_State *L = r->L;
   const int table = lua_gettop(L);
   lua_Integer size;
+  if (is_plain_array(r, address, &size))
+    return begin_list(r, place, table, size);
   lua_pushnil(L);
   if (lua_next(L, table) == 0)
     return begin_list(r, place, table, 0);

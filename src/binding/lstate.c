@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "binding/lmp.h"
+#include "binding/lshape.h"
 
 #define STATE "multiprocessing.state" /* its metatable */
 #define INSTANCE "multiprocessing.state.instance"
@@ -29,17 +30,21 @@ static bool is_slow_forced(void) {
 void lmp_pushstate(lua_State *L) {
   lmp_State *s;
   mproc_allocator a;
+  bool slow, knows_shape;
   if (lua_getfield(L, LUA_REGISTRYINDEX, INSTANCE) == LUA_TUSERDATA)
     return;
   lua_pop(L, 1);
+  slow = is_slow_forced();
+  knows_shape = !slow && lmp_knowsshape(L);
   s = (lmp_State *)lua_newuserdatauv(L, sizeof *s, LMP_USERVALUES);
   a.resize = lua_getallocf(L, &a.ud);
-  mproc_context_open(&s->ctx, a, is_slow_forced());
+  mproc_context_open(&s->ctx, a, slow);
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
   s->main = lua_tothread(L, -1);
   lua_pop(L, 1);
   s->canary = NULL;
   memset(s->types, 0, sizeof s->types);
+  s->knows_shape = knows_shape;
   s->has_waiter = false;
   s->cancels = 0;
   s->kept = NULL;
