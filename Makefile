@@ -16,8 +16,9 @@
 # Options: BUILD=dir; CC=clang; WERROR=1; SANITIZE=1: ASan and UBSan (the specs
 # need gcc's); V=1: show the commands; RUNNER="valgrind -q": what tests run
 # under; POLLER=poll: what a Poller is built on, instead of epoll or kqueue.
-# CPPFLAGS, CFLAGS and LDFLAGS are added to ours. demo, test and check first have
-# tools/setup look for what they need.
+# CPPFLAGS, CFLAGS and LDFLAGS are added to ours; CPPFLAGS=-DMPROC_LUA_API_ONLY:
+# pickle.dumps looks into no struct of Lua's (src/binding/lshape.h). demo, test and
+# check first have tools/setup look for what they need.
 
 BUILD = build
 PREFIX = /usr/local

@@ -37,6 +37,7 @@
 /* ---- lstate.c: one module in one Lua state ---- */
 
 typedef struct lmp_Kept lmp_Kept; /* lkept.c */
+struct Pickler;                   /* lpickle.h */
 
 typedef struct lmp_State {
   mproc_context ctx;
@@ -57,7 +58,8 @@ typedef struct lmp_State {
   char names_2to3, imports_2to3, names_3to2, imports_3to2; /* _compat_pickle */
   char waiter; /* what set_waiter was given, its function, and 'cancel' */
   char waiter_wait, waiter_cancel;
-  bool knows_shape;  /* lshape.h: lmp_hasnohash may be asked */
+  bool knows_shape;        /* tables are laid out as in lshape.h */
+  struct Pickler *pickler; /* the user value's; NULL: there is none yet */
   bool has_waiter;
   unsigned cancels;            /* calls of lmp_cancelwaits */
   struct lmp_Waiting *sets;    /* those that wait for handles in a set */

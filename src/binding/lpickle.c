@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "binding/lpickle_scalar.h"
+#include "binding/lshape.h"
 
 #define KEEP (1 << 20) /* bytes of memory kept from one call to the next */
 #define PROTOCOL 4     /* what every Python from 3.4 on reads */
@@ -60,6 +61,7 @@ static Pickler *new_pickler(lua_State *L) {
   lua_setmetatable(L, -2);
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, lua_upvalueindex(1), LMP_PICKLER);
+  s->pickler = p;
   return p;
 }
 
@@ -67,14 +69,12 @@ static Pickler *new_pickler(lua_State *L) {
 ** [-0, +1, m] Pushes the pickler, or a new one while another call uses it: from
 ** a __reduce, say. A call that raises an error leaves its own to the collector.
 */
-static Pickler *borrow(lua_State *L) {
-  Pickler *p;
-  lua_getiuservalue(L, lua_upvalueindex(1), LMP_PICKLER);
-  p = (Pickler *)lua_touserdata(L, -1);
-  if (p == NULL || p->busy) {
-    lua_pop(L, 1);
+static Pickler *borrow(lua_State *L, const lmp_State *s) {
+  Pickler *p = s->pickler;
+  if (p == NULL || p->busy)
     p = new_pickler(L);
-  }
+  else
+    lua_getiuservalue(L, lua_upvalueindex(1), LMP_PICKLER);
   p->busy = true;
   return p;
 }
@@ -86,18 +86,22 @@ static void clear_memo(Pickler *p, mproc_memo *m) {
     mproc_memo_clear(m);
 }
 
-void lmp_pickle_forget_strings(Pickler *p) {
-  mproc_memo_clear(&p->strings);
+static void forget_known(Pickler *p) {
   if (p->knows)
     memset(p->known, 0, sizeof p->known);
   p->knows = false;
+}
+
+void lmp_pickle_forget_strings(Pickler *p) {
+  mproc_memo_clear(&p->strings);
+  forget_known(p);
 }
 
 static void give_back(Pickler *p) {
   mproc_writer_free(&p->writer, KEEP);
   clear_memo(p, &p->memo);
   clear_memo(p, &p->strings);
-  lmp_pickle_forget_strings(p);
+  forget_known(p);
   if (p->capacity > KEEP / sizeof *p->frames)
     free_frames(p);
   p->busy = false;
@@ -218,11 +222,24 @@ static void anchor(Run *r) {
   lua_rawseti(L, ANCHORS, ++r->anchors);
 }
 
+/* [-0, +0, -] The metatable of the table on the top, which is at 'address', by
+   their lua_topointer; NULL: it has none. */
+static const void *metatable(const Run *r, const void *address) {
+  const void *mt;
+  if (r->state->knows_shape)
+    return lmp_metatableof(address);
+  if (!lua_getmetatable(r->L, -1))
+    return NULL;
+  mt = lua_topointer(r->L, -1);
+  lua_pop(r->L, 1);
+  return mt;
+}
+
 bool lmp_pickle_table(Run *r) {
   lua_State *L = r->L;
   const void *address = lua_topointer(L, -1);
+  const void *mt;
   uint32_t *place;
-  lmp_ValueType type;
   if (r->anchored)
     anchor(r);
   place = lmp_pickle_place(r, address);
@@ -231,11 +248,10 @@ bool lmp_pickle_table(Run *r) {
     lua_pop(L, 1);
     return true;
   }
-  if (!lua_getmetatable(L, -1))
+  mt = metatable(r, address);
+  if (mt == NULL)
     return lmp_pickle_plain(r, place, address);
-  type = lmp_typetagged(r->state, lua_topointer(L, -1));
-  lua_pop(L, 1);
-  return save_tagged(r, place, type);
+  return save_tagged(r, place, lmp_typetagged(r->state, mt));
 }
 
 bool lmp_pickle_save(Run *r) {
@@ -314,8 +330,14 @@ static void leave(Run *r) {
 
 /* ---- the function ---- */
 
+/* [-0, +0, v] Checks the arguments; they are followed by nothing else then. */
 static unsigned read_protocol(lua_State *L) {
+  const int arguments = lua_gettop(L);
   lua_Integer protocol = PROTOCOL;
+  if (arguments == VALUE)
+    return PROTOCOL;
+  luaL_checkany(L, VALUE);
+  lua_settop(L, OPTIONS);
   if (lua_isnil(L, OPTIONS))
     return PROTOCOL;
   luaL_checktype(L, OPTIONS, LUA_TTABLE);
@@ -350,7 +372,6 @@ static bool walk(Run *r) {
 
 /* Writes the value, with memos that are empty. */
 static bool write_value(Run *r, unsigned protocol) {
-  lua_settop(r->L, BASE - 1);
   mproc_writer_begin(r->w, protocol);
   return walk(r);
 }
@@ -371,14 +392,14 @@ int lmp_dumps(lua_State *L) {
   bool fine;
   memset(&r, 0, sizeof r);
   r.L = L;
-  luaL_checkany(L, VALUE);
-  lua_settop(L, OPTIONS);
   protocol = read_protocol(L);
+  lua_settop(L, OWNER - 1);
   r.state = lmp_state(L);
-  r.p = borrow(L);
+  r.p = borrow(L, r.state);
   r.w = &r.p->writer;
   fine = write_value(&r, protocol);
   while (!fine && r.again) {
+    lua_settop(L, BASE - 1);
     forget(&r);
     fine = write_value(&r, protocol);
   }

@@ -17,10 +17,10 @@
 enum {
   VALUE = 1,
   OPTIONS, /* a table, or nil */
-  OWNER,   /* the Pickler */
   REDUCED, /* value -> what its __reduce returned; or nil */
   ANCHORS, /* a list; or nil */
   SPILLED, /* the slots of the deeper frames; or nil */
+  OWNER,   /* the Pickler */
   BASE
 };
 
@@ -101,7 +101,7 @@ typedef struct Run {
   uint32_t memoized;
   size_t depth;
   bool nested;         /* below a dict that has no frame (yet) */
-  bool careful;        /* tables are counted before they are taken for lists */
+  bool careful;        /* all keys of a table are seen before it is a list */
   bool anchored;       /* what is written is kept alive in ANCHORS */
   bool again;          /* begin again, with one of these */
   lua_Integer anchors; /* values in ANCHORS */
@@ -202,21 +202,22 @@ bool lmp_pickle_dict(Run *r, uint32_t *place);
 bool lmp_pickle_step_indexed(Run *r, bool *over);
 bool lmp_pickle_step_dict(Run *r, bool *over);
 
-/* Of lmp_pickle_items: what to write. */
+/* What lmp_pickle_items is to write. */
 typedef struct Items {
-  lua_Integer at; /* the index of the last item that is written already */
+  lua_Integer at; /* the index of the last one that is written already */
   lua_Integer size;
   bool appended;     /* APPEND follows each of them */
   bool holes_matter; /* nil is not written as None */
+  int type;          /* of the next one, which is on the top */
 } Items;
 
 /*
-** [-0, +n, v] Writes the items of the table at 'table' while they are scalars;
-** 'first' is the first free place on the stack. Returns the index of the last.
-** If it is not 'size', what follows is on the top, which may be any number of
-** values higher than before.
+** [-1, +n, v] Writes the items of the table at 'table' while they are scalars,
+** from the one on the top on, of which there must be one. Where that is not all,
+** 'items' tells of the next one, and 'n' is at least 1. Returns how many values
+** are below that.
 */
-lua_Integer lmp_pickle_items(Run *r, int table, int first, const Items *items);
+int lmp_pickle_items(Run *r, int table, Items *items);
 
 /* ---- lpickle_tagged.c ---- */
 

@@ -9,7 +9,9 @@
 static void new_string(Run *r, int idx) {
   mproc_view v;
   v.data = (const uint8_t *)lua_tolstring(r->L, idx, &v.size);
-  if (mproc_utf8_kind(v) != MPROC_UTF8_VALID)
+  if (v.size <= 16 && mproc_utf8_is_short_ascii(v) && r->w->protocol >= 4)
+    mproc_writer_short_text(r->w, v);
+  else if (mproc_utf8_kind(v) != MPROC_UTF8_VALID)
     mproc_writer_bytes(r->w, v);
   else if (v.size <= 0xff && r->w->protocol >= 4)
     mproc_writer_short_text(r->w, v);

@@ -38,6 +38,12 @@ static inline void lmp_pickle_string(Run *r, int idx) {
 
 #define LMP_PICKLE_EXACT 9007199254740992.0 /* 2^53: no integer is lost below */
 
+/* Whether no integer is the same; of the largest that are none it is not said. */
+static inline bool lmp_pickle_has_fraction(double value) {
+  return value > -LMP_PICKLE_EXACT && value < LMP_PICKLE_EXACT &&
+         (double)(int64_t)value != value;
+}
+
 /*
 ** [-0, +0, -] The number at 'idx'. 'real': it probably is no integer, and then
 ** one call will do if it has a fraction. Returns whether it was none.
@@ -46,8 +52,7 @@ static inline bool lmp_pickle_number(Run *r, int idx, bool real) {
   lua_State *L = r->L;
   if (real) {
     double value = (double)lua_tonumber(L, idx);
-    if (value > -LMP_PICKLE_EXACT && value < LMP_PICKLE_EXACT &&
-        (double)(int64_t)value != value) {
+    if (lmp_pickle_has_fraction(value)) {
       mproc_writer_real(r->w, value);
       return true;
     }
@@ -70,6 +75,9 @@ static inline bool lmp_pickle_next_scalar(Run *r, int idx, int type,
     *real = lmp_pickle_number(r, idx, *real);
   else if (type == LUA_TBOOLEAN)
     mproc_writer_bool(r->w, lua_toboolean(r->L, idx) != 0);
+  else if (type == LUA_TUSERDATA && r->none != NULL &&
+           lua_touserdata(r->L, idx) == r->none)
+    mproc_writer_none(r->w);
   else
     return lmp_pickle_scalar(r, idx, type);
   return true;

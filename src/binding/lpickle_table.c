@@ -2,9 +2,9 @@
 ** lpickle_table.c: dumps: plain tables, as lists and dicts.
 **
 ** Each call of Lua's API costs as much as writing a number. So what tells a
-** list from a dict is found out with as few as possible, values stay on the
-** stack until many can be popped at once, and a container has a frame only from
-** its first item on that has one itself.
+** list from a dict is found out with as few as possible (lshape.h), values stay
+** on the stack until many can be popped at once, and a container has a frame only
+** from its first item on that has one itself.
 */
 #include "binding/lpickle_scalar.h"
 #include "binding/lshape.h"
@@ -17,9 +17,14 @@ static void write_new(Run *r, uint32_t *place, mproc_pickle_opcode op,
                       mproc_pickle_opcode marked_op, bool filled) {
   mproc_writer *w = r->w;
   if (w->protocol >= 4) {
-    uint8_t ops[3] = {(uint8_t)op, MPROC_OP_MEMOIZE, MPROC_OP_MARK};
+    uint8_t *p = mproc_writer_space(w, 3);
     *place = r->memoized++;
-    mproc_writer_ops(w, ops, filled ? 3 : 2);
+    if (p != NULL) {
+      p[0] = (uint8_t)op;
+      p[1] = MPROC_OP_MEMOIZE;
+      p[2] = MPROC_OP_MARK;
+      w->size += filled ? 3 : 2;
+    }
     return;
   }
   if (w->protocol == 0) {
@@ -34,28 +39,69 @@ static void write_new(Run *r, uint32_t *place, mproc_pickle_opcode op,
 
 /* ---- items by index ---- */
 
-lua_Integer lmp_pickle_items(Run *r, int table, int first, const Items *items) {
-  lua_State *L = r->L;
-  const lua_Integer size = items->size;
-  lua_Integer at = items->at;
-  int idx = first;
-  bool real = true;
-  while (at < size) {
-    int type = lua_rawgeti(L, table, at + 1);
-    if (!lmp_pickle_next_scalar(r, idx, type, &real)) {
-      if (type != LUA_TNIL || items->holes_matter)
-        return at;
+/* Items to come of which it pays to see whether they are all floats. */
+#define MANY 8
+
+/*
+** [-0, +n, -] Writes the items from that at 'first' on, on the top, while they are
+** numbers with a fraction, 'most' of them at most. Where that is not all, the next
+** one is on the top. Returns how many it has written. Not in protocol 0.
+*/
+static int write_reals(Run *r, int table, int first, Items *items, int most) {
+  lua_State *const L = r->L;
+  uint8_t *p = mproc_writer_space(r->w, (size_t)most * MPROC_WRITER_REAL);
+  int type = items->type, n = 0;
+  while (type == LUA_TNUMBER && p != NULL) {
+    double value = (double)lua_tonumber(L, first + n);
+    if (!lmp_pickle_has_fraction(value))
+      break;
+    mproc_writer_store_real(p, value);
+    p += MPROC_WRITER_REAL;
+    if (++n == most)
+      break;
+    type = lua_rawgeti(L, table, items->at + n + 1);
+  }
+  r->w->size += (size_t)n * MPROC_WRITER_REAL;
+  items->at += n;
+  items->type = type;
+  return n;
+}
+
+/* [-0, +n, v] As lmp_pickle_items, 'most' of them at most: as many as there is
+   room for on the stack. */
+static int write_items(Run *r, int table, int first, Items *items, int most) {
+  lua_State *const L = r->L;
+  bool real = false;
+  int n = 0;
+  if (most >= MANY && !items->appended)
+    n = write_reals(r, table, first, items, most);
+  while (n < most && items->type != LUA_TTABLE) {
+    if (!lmp_pickle_next_scalar(r, first + n, items->type, &real)) {
+      if (items->type != LUA_TNIL || items->holes_matter)
+        break;
       mproc_writer_none(r->w);
     }
-    at++;
     if (items->appended)
       mproc_writer_op(r->w, MPROC_OP_APPEND);
-    if (++idx == first + BATCH) {
-      lua_settop(L, first - 1);
-      idx = first;
-    }
+    items->at++;
+    if (++n < most)
+      items->type = lua_rawgeti(L, table, items->at + 1);
   }
-  return at;
+  return n;
+}
+
+int lmp_pickle_items(Run *r, int table, Items *items) {
+  lua_State *L = r->L;
+  const int first = lua_gettop(L);
+  for (;;) {
+    lua_Integer left = items->size - items->at;
+    int most = left < BATCH ? (int)left : BATCH;
+    int n = write_items(r, table, first, items, most);
+    if (n < most || n == left)
+      return n;
+    lua_settop(L, first - 1);
+    items->type = lua_rawgeti(L, table, items->at + 1);
+  }
 }
 
 /* Whether an opcode follows each item. */
@@ -76,26 +122,29 @@ bool lmp_pickle_step_indexed(Run *r, bool *over) {
   do {
     Frame *f = lmp_pickle_frame(r);
     Items items = {f->at, f->size, is_appended(r, (Kind)f->kind),
-                   f->kind == LIST && !r->careful};
-    int type;
+                   f->kind == LIST && !r->careful, LUA_TNONE};
+    int below = 0;
     if (f->due)
       mproc_writer_op(r->w, MPROC_OP_APPEND);
-    f->at = lmp_pickle_items(r, slot - 1, slot + 1, &items);
     f->due = items.appended;
-    *over = f->at >= f->size;
+    if (items.at < items.size) {
+      items.type = lua_rawgeti(L, slot - 1, items.at + 1);
+      if (items.type != LUA_TTABLE)
+        below = lmp_pickle_items(r, slot - 1, &items);
+    }
+    *over = items.at >= items.size;
     if (*over) {
       lua_settop(L, slot);
       return true;
     }
-    type = lua_type(L, -1);
-    if (type == LUA_TNIL)
+    if (items.type == LUA_TNIL)
       return found_hole(r);
-    f->at++;
-    if (lua_gettop(L) > slot + 1) { /* scalars are below it */
+    f->at = items.at + 1;
+    if (below > 0) {
       lua_copy(L, -1, slot + 1);
       lua_settop(L, slot + 1);
     }
-    if (!(type == LUA_TTABLE ? lmp_pickle_table(r) : lmp_pickle_save(r)))
+    if (!(items.type == LUA_TTABLE ? lmp_pickle_table(r) : lmp_pickle_save(r)))
       return false;
   } while (r->depth == depth);
   return true;
@@ -105,17 +154,20 @@ bool lmp_pickle_step_indexed(Run *r, bool *over) {
 static bool begin_list(Run *r, uint32_t *place, int table, lua_Integer size) {
   lua_State *L = r->L;
   const bool marked = lmp_pickle_appends(r) && size > 0;
-  Items items = {0, size, is_appended(r, LIST), !r->careful};
+  Items items = {0, size, is_appended(r, LIST), !r->careful, LUA_TNONE};
   Frame *f;
   write_new(r, place, MPROC_OP_EMPTY_LIST, MPROC_OP_LIST, size > 0);
-  items.at = lmp_pickle_items(r, table, table + 1, &items);
+  if (size > 0) {
+    items.type = lua_rawgeti(L, table, 1);
+    lmp_pickle_items(r, table, &items);
+  }
   if (items.at == size) {
     if (marked)
       mproc_writer_op(r->w, MPROC_OP_APPENDS);
     lua_settop(L, table - 1);
     return true;
   }
-  if (lua_type(L, -1) == LUA_TNIL)
+  if (items.type == LUA_TNIL)
     return found_hole(r);
   lua_settop(L, table);
   f = lmp_pickle_enter(r, LIST);
@@ -131,7 +183,8 @@ static bool begin_list(Run *r, uint32_t *place, int table, lua_Integer size) {
 typedef enum Entries {
   ALL_WRITTEN, /* key and value are popped */
   AT_KEY,      /* it is no scalar; nothing of the entry is written */
-  AT_VALUE     /* it is none; the key is written */
+  AT_VALUE,    /* it is none; the key is written */
+  AT_TABLE     /* and it is a table */
 } Entries;
 
 /* [-2, +0 or +2, v] Writes the entry whose key is at 'key' and whose value is
@@ -148,7 +201,7 @@ static Entries write_entries(Run *r, int key) {
       return AT_KEY;
     type = lua_type(L, key + 1);
     if (type == LUA_TTABLE)
-      return AT_VALUE;
+      return AT_TABLE;
     if (!lmp_pickle_next_scalar(r, key + 1, type, &real))
       return AT_VALUE;
     if (each)
@@ -163,12 +216,12 @@ static Entries write_entries(Run *r, int key) {
 ** it is begun only, or refused, the dict has one after all: false, and '*fine'
 ** tells which.
 */
-static bool save_nested(Run *r, bool *fine) {
+static bool save_nested(Run *r, bool is_table, bool *fine) {
   const size_t depth = r->depth;
   const bool each = !lmp_pickle_appends(r);
   Frame *f;
   r->nested = true;
-  *fine = lmp_pickle_save(r);
+  *fine = is_table ? lmp_pickle_table(r) : lmp_pickle_save(r);
   r->nested = false;
   if (*fine && r->depth == depth) {
     if (each)
@@ -189,9 +242,9 @@ static bool begin_dict(Run *r, uint32_t *place, int table) {
   Frame *f;
   write_new(r, place, MPROC_OP_EMPTY_DICT, MPROC_OP_DICT, true);
   written = write_entries(r, table + 1);
-  while (written == AT_VALUE && lmp_pickle_may_nest(r)) {
+  while (written >= AT_VALUE && lmp_pickle_may_nest(r)) {
     bool fine;
-    if (!save_nested(r, &fine))
+    if (!save_nested(r, written == AT_TABLE, &fine))
       return fine;
     written =
         lua_next(r->L, table) != 0 ? write_entries(r, table + 1) : ALL_WRITTEN;
@@ -205,7 +258,7 @@ static bool begin_dict(Run *r, uint32_t *place, int table) {
   f = lmp_pickle_enter_fetched(r);
   f->marked = marked;
   f->fetched = true;
-  f->half = written == AT_VALUE;
+  f->half = written >= AT_VALUE;
   return true;
 }
 
@@ -241,7 +294,7 @@ static bool save_entries(Run *r, Frame *f, int key, bool *over) {
   if (f->fetched || lua_next(L, key - 1) != 0)
     written = write_entries(r, key);
   f->due = false;
-  f->fetched = written == AT_VALUE;
+  f->fetched = written >= AT_VALUE;
   f->half = written != ALL_WRITTEN;
   if (written == AT_KEY) {
     lua_settop(L, key);

@@ -54,7 +54,7 @@ bool lmp_pickle_tuple(Run *r, uint32_t *place) {
   const int table = lua_gettop(L);
   const lua_Integer size = (lua_Integer)lua_rawlen(L, table);
   const bool marked = size > 3 || r->w->protocol < 2;
-  Items items = {0, size, false, false};
+  Items items = {0, size, false, false, LUA_TNONE};
   Frame *f;
   if (size == 0 && r->w->protocol >= 1) {
     mproc_writer_op(r->w, MPROC_OP_EMPTY_TUPLE);
@@ -65,7 +65,10 @@ bool lmp_pickle_tuple(Run *r, uint32_t *place) {
     return false;
   if (marked)
     mproc_writer_op(r->w, MPROC_OP_MARK);
-  items.at = lmp_pickle_items(r, table, table + 1, &items);
+  if (size > 0) {
+    items.type = lua_rawgeti(L, table, 1);
+    lmp_pickle_items(r, table, &items);
+  }
   if (items.at == size) { /* scalars only, which do not lead to it */
     mproc_writer_op(r->w, tuple_op(size, marked));
     lmp_pickle_memoize(r, place);

@@ -45,6 +45,7 @@ void lmp_pushstate(lua_State *L) {
   s->canary = NULL;
   memset(s->types, 0, sizeof s->types);
   s->knows_shape = knows_shape;
+  s->pickler = NULL;
   s->has_waiter = false;
   s->cancels = 0;
   s->kept = NULL;

@@ -82,10 +82,6 @@ void mproc_writer_begin(mproc_writer *w, unsigned protocol) {
     put_op(w, MPROC_OP_FRAME, 0, 8);
 }
 
-void mproc_writer_none(mproc_writer *w) {
-  mproc_writer_op(w, MPROC_OP_NONE);
-}
-
 void mproc_writer_old_bool(mproc_writer *w, bool value) {
   put_string(w, value ? "I01\n" : "I00\n");
 }

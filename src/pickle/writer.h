@@ -48,6 +48,13 @@ static inline uint8_t *mproc_writer_room(mproc_writer *w, size_t n) {
   return room;
 }
 
+/* Where 'n' bytes may be written, which do not count yet; NULL: no memory. */
+static inline uint8_t *mproc_writer_space(mproc_writer *w, size_t n) {
+  if (n > w->capacity - w->size && !mproc_writer_grow(w, n))
+    return NULL;
+  return w->data + w->size;
+}
+
 /* An opcode without an argument. */
 static inline void mproc_writer_op(mproc_writer *w, mproc_pickle_opcode op) {
   uint8_t *p = mproc_writer_room(w, 1);
@@ -68,16 +75,11 @@ static inline void mproc_writer_short_text(mproc_writer *w, mproc_view text) {
   }
 }
 
-/* Opcodes without an argument, 'n' of them in a row. */
-static inline void mproc_writer_ops(mproc_writer *w, const uint8_t *ops,
-                                    size_t n) {
-  uint8_t *p = mproc_writer_room(w, n);
-  if (p != NULL)
-    memcpy(p, ops, n);
+/* None, True and False, integers and floats, as the protocol has them. */
+static inline void mproc_writer_none(mproc_writer *w) {
+  mproc_writer_op(w, MPROC_OP_NONE);
 }
 
-/* None, True and False, integers and floats, as the protocol has them. */
-void mproc_writer_none(mproc_writer *w);
 void mproc_writer_old_bool(mproc_writer *w, bool value); /* below 2 */
 
 static inline void mproc_writer_bool(mproc_writer *w, bool value) {
@@ -111,17 +113,12 @@ static inline void mproc_writer_int(mproc_writer *w, int64_t value) {
 
 void mproc_writer_text_real(mproc_writer *w, double value); /* protocol 0 */
 
-static inline void mproc_writer_real(mproc_writer *w, double value) {
+#define MPROC_WRITER_REAL 9 /* bytes of a float, but in protocol 0 */
+
+/* Writes these to 'p'. */
+static inline void mproc_writer_store_real(uint8_t *p, double value) {
   uint8_t bytes[8]; /* compilers make one store of it */
   uint64_t bits;
-  uint8_t *p;
-  if (w->protocol == 0) {
-    mproc_writer_text_real(w, value);
-    return;
-  }
-  p = mproc_writer_room(w, 9);
-  if (p == NULL)
-    return;
   memcpy(&bits, &value, sizeof bits);
   bytes[0] = (uint8_t)(bits >> 56);
   bytes[1] = (uint8_t)(bits >> 48);
@@ -133,6 +130,17 @@ static inline void mproc_writer_real(mproc_writer *w, double value) {
   bytes[7] = (uint8_t)bits;
   p[0] = MPROC_OP_BINFLOAT;
   memcpy(p + 1, bytes, sizeof bytes);
+}
+
+static inline void mproc_writer_real(mproc_writer *w, double value) {
+  uint8_t *p;
+  if (w->protocol == 0) {
+    mproc_writer_text_real(w, value);
+    return;
+  }
+  p = mproc_writer_room(w, MPROC_WRITER_REAL);
+  if (p != NULL)
+    mproc_writer_store_real(p, value);
 }
 
 /* An integer of any size, as bigint.h has it. False: no memory for it. */
