@@ -213,11 +213,29 @@ typedef struct Items {
 
 /*
 ** [-1, +n, v] Writes the items of the table at 'table' while they are scalars,
-** from the one on the top on, of which there must be one. Where that is not all,
-** 'items' tells of the next one, and 'n' is at least 1. Returns how many values
-** are below that.
+** from the one at 'first' on, the top, of which there must be one. Where that is
+** not all, 'items' tells of the next one, and 'n' is at least 1. Returns how many
+** values are below that.
 */
-int lmp_pickle_items(Run *r, int table, Items *items);
+int lmp_pickle_items(Run *r, int table, int first, Items *items);
+
+/* ---- lpickle_kind.c ---- */
+
+/*
+** [-0, +0, -] Whether the table on the top has exactly the keys 1 to '*n', its raw
+** length, as far as that can be told without a count: all keys are in the array
+** part, and none is larger. False: it has to be counted, or is empty. 'address':
+** its lua_topointer. Unless 'careful' there may be holes, which are noticed when
+** it is written, which then begins again, 'careful'.
+*/
+bool lmp_pickle_is_array(const Run *r, const void *address, lua_Integer *n);
+
+/*
+** [-2, +0, -] The same of the table at 'table', below its first entry, which is on
+** the top, by a count; 'n' is its raw length. Unless 'careful' it goes by the
+** number of keys alone: again there may be holes.
+*/
+bool lmp_pickle_is_list(const Run *r, int table, lua_Integer n);
 
 /* ---- lpickle_tagged.c ---- */
 

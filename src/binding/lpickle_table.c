@@ -2,12 +2,11 @@
 ** lpickle_table.c: dumps: plain tables, as lists and dicts.
 **
 ** Each call of Lua's API costs as much as writing a number. So what tells a
-** list from a dict is found out with as few as possible (lshape.h), values stay
-** on the stack until many can be popped at once, and a container has a frame only
+** list from a dict is found out with as few as possible (lpickle_kind.c), values
+** stay on the stack until many can be popped at once, and a container has a frame only
 ** from its first item on that has one itself.
 */
 #include "binding/lpickle_scalar.h"
-#include "binding/lshape.h"
 
 #define BATCH 32 /* items on the Lua stack at a time */
 
@@ -90,9 +89,8 @@ static int write_items(Run *r, int table, int first, Items *items, int most) {
   return n;
 }
 
-int lmp_pickle_items(Run *r, int table, Items *items) {
+int lmp_pickle_items(Run *r, int table, int first, Items *items) {
   lua_State *L = r->L;
-  const int first = lua_gettop(L);
   for (;;) {
     lua_Integer left = items->size - items->at;
     int most = left < BATCH ? (int)left : BATCH;
@@ -130,7 +128,7 @@ bool lmp_pickle_step_indexed(Run *r, bool *over) {
     if (items.at < items.size) {
       items.type = lua_rawgeti(L, slot - 1, items.at + 1);
       if (items.type != LUA_TTABLE)
-        below = lmp_pickle_items(r, slot - 1, &items);
+        below = lmp_pickle_items(r, slot - 1, slot + 1, &items);
     }
     *over = items.at >= items.size;
     if (*over) {
@@ -159,7 +157,7 @@ static bool begin_list(Run *r, uint32_t *place, int table, lua_Integer size) {
   write_new(r, place, MPROC_OP_EMPTY_LIST, MPROC_OP_LIST, size > 0);
   if (size > 0) {
     items.type = lua_rawgeti(L, table, 1);
-    lmp_pickle_items(r, table, &items);
+    lmp_pickle_items(r, table, table + 1, &items);
   }
   if (items.at == size) {
     if (marked)
@@ -321,79 +319,14 @@ bool lmp_pickle_step_dict(Run *r, bool *over) {
   return true;
 }
 
-/* ---- which of them a table is ---- */
-
-/* Whether the table on the top has exactly the keys 1 to n; a full count. */
-static bool is_sequence(lua_State *L, lua_Integer n) {
-  lua_Integer count = 0;
-  lua_pushnil(L);
-  while (lua_next(L, -2) != 0) {
-    lua_pop(L, 1);
-    if (!lua_isinteger(L, -1) || lua_tointeger(L, -1) < 1 ||
-        lua_tointeger(L, -1) > n) {
-      lua_pop(L, 1);
-      return false;
-    }
-    count++;
-  }
-  return count == n;
-}
-
-/* [-2, +0, -] Whether the table at 'table', below its first entry, which is on
-   the top, has just 'n' entries. */
-static bool has_entries(lua_State *L, int table, lua_Integer n) {
-  do {
-    lua_pop(L, 1);
-    if (--n < 0) {
-      lua_pop(L, 1);
-      return false;
-    }
-  } while (lua_next(L, table) != 0);
-  return n == 0;
-}
-
-/*
-** [-2, +0, -] Whether the table at 'table', below its first entry, which is on
-** the top, has exactly the keys 1 to 'n', its raw length. Unless 'careful' this
-** goes by their number alone: so there may be holes, which are noticed when it
-** is written, which then begins again, 'careful'.
-**
-** By the API, nothing less than a full count is certain. Where a key is cannot
-** be told, and in the hash, where lua_next takes even one that was removed, it
-** may come behind the last index as well as in front of it.
-*/
-static bool is_list(lua_State *L, int table, lua_Integer n, bool careful) {
-  if (n > 0 && !careful)
-    return has_entries(L, table, n);
-  lua_pop(L, 2);
-  return n > 0 && is_sequence(L, n);
-}
-
-/*
-** [-0, +0, -] Whether that is so, without a count: all keys are in the array
-** part, and the last of them is 'n'. Again there may be holes. False: it has
-** to be counted.
-*/
-static bool is_plain_array(const Run *r, const void *address, lua_Integer *n) {
-  lua_State *L = r->L;
-  if (!r->state->knows_shape || r->careful || !lmp_hasnohash(address))
-    return false;
-  *n = (lua_Integer)lua_rawlen(L, -1);
-  if (*n == 0)
-    return false;
-  lua_pushinteger(L, *n);
-  if (lua_next(L, -2) == 0)
-    return true;
-  lua_pop(L, 2);
-  return false;
-}
+/* ---- any of them ---- */
 
 /* A sequence is a list, and so is the empty table; any other is a dict. */
 bool lmp_pickle_plain(Run *r, uint32_t *place, const void *address) {
   lua_State *L = r->L;
   const int table = lua_gettop(L);
   lua_Integer size;
-  if (is_plain_array(r, address, &size))
+  if (lmp_pickle_is_array(r, address, &size))
     return begin_list(r, place, table, size);
   lua_pushnil(L);
   if (lua_next(L, table) == 0)
@@ -401,7 +334,7 @@ bool lmp_pickle_plain(Run *r, uint32_t *place, const void *address) {
   if (lua_type(L, table + 1) != LUA_TNUMBER)
     return begin_dict(r, place, table);
   size = (lua_Integer)lua_rawlen(L, table);
-  if (is_list(L, table, size, r->careful))
+  if (lmp_pickle_is_list(r, table, size))
     return begin_list(r, place, table, size);
   return lmp_pickle_dict(r, place);
 }
