@@ -81,6 +81,7 @@ static void the_borrower_is_driven_out(void) {
   heap_init(&h, 0);
   s = scratch_of(&h);
   CHECK_EQ(mproc_scratch_lend(&s, &a), MPROC_OK);
+  CHECK_EQ(a.start % 16, 4); /* a payload is to lie as in a Lua string */
   CHECK_EQ(append(&a, &h, 10, &in_a), MPROC_OK);
   mproc_scratch_consume(&s, &a, 3, 3);
   CHECK_EQ(mproc_scratch_lend(&s, &b), MPROC_OK);
