@@ -16,11 +16,11 @@ struct mproc_connection {
   mproc_channel *channel; /* NULL while connecting and once it is closed */
   mproc_opening *opening; /* only while OPENING */
   uint64_t max_message;
-  mproc_status untold; /* how sending failed while we were receiving; or OK; why
-                          it has FAILED */
-  uint32_t holder;     /* the process whose message the channel holds */
-  uint8_t state;
-  uint8_t limit; /* of its receives' patience */
+  uint32_t holder; /* the process whose message the channel holds */
+  int16_t untold;  /* a status: how sending failed while we were receiving, or
+                     OK; why it has FAILED */
+  uint8_t state : 2;
+  uint8_t limit : 6; /* of its receives' patience */
   bool readable : 1;
   bool writable : 1;
   bool corked : 1;       /* messages wait for each other */
@@ -59,7 +59,7 @@ static mproc_status advance(mproc_connection *c) {
   if (st == MPROC_AGAIN || st == MPROC_NOMEM)
     return st;
   c->state = st == MPROC_OK ? OPEN : FAILED;
-  c->untold = st;
+  c->untold = (int16_t)st;
   end_opening(c);
   if (st != MPROC_OK)
     close_channel(c);
@@ -282,7 +282,7 @@ static void pump(mproc_connection *c) {
   if (mproc_connection_holds(c)) {
     mproc_status st = c->channel->ops->flush(c->channel);
     if (st != MPROC_AGAIN) {
-      c->untold = st;
+      c->untold = (int16_t)st;
       mproc_watch_tell(&c->watches, MPROC_TOUCHED);
     }
   }

@@ -5,7 +5,7 @@
 ** of our own; a negative one is a system error, the errno value negated (as
 ** the kernel and libuv write it); one from MPROC_GAI_FIRST on is an error of
 ** getaddrinfo. So a status needs no memory and no owner, and can be passed
-** through every layer.
+** through every layer. 16 bits hold it: no system's errno values go beyond 4095.
 */
 #ifndef MPROC_STATUS_H
 #define MPROC_STATUS_H
