@@ -72,7 +72,7 @@ static int write_items(Run *r, int table, int first, Items *items, int most) {
   lua_State *const L = r->L;
   bool real = false;
   int n = 0;
-  if (most >= MANY && !items->appended)
+  if (most >= MANY && !items->appended && r->w->protocol > 0)
     n = write_reals(r, table, first, items, most);
   while (n < most && items->type != LUA_TTABLE) {
     if (!lmp_pickle_next_scalar(r, first + n, items->type, &real)) {
