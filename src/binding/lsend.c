@@ -64,7 +64,7 @@ static int send_bytes_step(lua_State *L, lmp_Wait *w) {
   bool corked = mproc_connection_is_corked(c->core);
   bool accepted = lua_type(L, 2) == LUA_TBOOLEAN;
   if (st == MPROC_OK && !corked &&
-      (accepted || mproc_connection_holds(c->core)))
+      (accepted || c->anchored || mproc_connection_holds(c->core)))
     st = lmp_flushheld(L, c);
   if (st == MPROC_OK && !accepted)
     st = send_string(L, c, corked);
