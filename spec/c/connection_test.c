@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <unistd.h>
 
 #include "core/connection.h"
@@ -87,12 +88,38 @@ static void the_message_after_a_handshake_is_one(void) {
   }
 }
 
+/* A payload lies in its block as in a Lua string (scratch.c), read ahead or not. */
+static void a_payload_lies_well(void) {
+  const size_t aligned = _Alignof(max_align_t); /* as malloc does it */
+  for (int ahead = 0; ahead < 2; ahead++) {
+    mproc_connection_options o = with_key(ahead == 1);
+    mproc_listener *l = new_listener();
+    mproc_connection *c = almost_open(l, &o);
+    mproc_accepted peer;
+    CHECK_EQ(mproc_connection_ready(c, true), MPROC_AGAIN);
+    CHECK_EQ(mproc_listener_step(l, true, true), MPROC_OK);
+    mproc_listener_take(l, &peer);
+    for (int i = 0; i < 2; i++) {
+      mproc_view message = {NULL, 0};
+      CHECK_EQ(mproc_connection_send(peer.connection, test_text("text")),
+               MPROC_OK);
+      CHECK_EQ(mproc_connection_recv(c, 4, &message), MPROC_OK);
+      CHECK_EQ((uintptr_t)message.data % aligned, 8 % aligned);
+      mproc_connection_pop(c);
+    }
+    mproc_connection_free(peer.connection);
+    mproc_connection_free(c);
+    mproc_listener_free(l);
+  }
+}
+
 int main(void) {
   alarm(120); /* a call that blocks ends the test */
   heap_init(&memory, 0);
   mproc_context_open(&context, memory.allocator, false);
   TEST(the_end_of_a_handshake_is_no_message);
   TEST(the_message_after_a_handshake_is_one);
+  TEST(a_payload_lies_well);
   mproc_context_close(&context);
   CHECK_EQ(memory.blocks, 0);
   return test_end("connection_test");

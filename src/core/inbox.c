@@ -161,10 +161,12 @@ static size_t wish(const mproc_inbox *in, const Head *h, bool exact) {
 }
 
 /* The bytes there is room for without another block; where most of what is in
-   it has been consumed, what is left is moved to its start. */
+   it has been consumed, what is left is moved to its start. Where the first byte
+   of an empty block goes is for the scratch to say. */
 static size_t free_room(const mproc_bytes *b) {
   size_t size = mproc_bytes_size(b);
-  return b->start >= size / 4 ? b->cap - size : b->cap - b->end;
+  bool moves = size > 0 && b->start >= size / 4;
+  return moves ? b->cap - size : b->cap - b->end;
 }
 
 /*
