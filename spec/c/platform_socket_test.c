@@ -249,6 +249,7 @@ static void tuning_what_is_accepted(void) {
   CHECK_EQ(option(server, SOL_SOCKET, SO_KEEPALIVE) != 0, tuned);
 #ifdef __linux__
   CHECK(!tuned || option(server, IPPROTO_TCP, TCP_KEEPIDLE) == 10);
+  CHECK(!tuned || option(server, IPPROTO_TCP, TCP_QUICKACK) == 0);
 #endif
   swap(client, server);
   mproc_os_close(client);

@@ -334,10 +334,10 @@ typedef struct lmp_Connection {
   double timeout;         /* seconds of a blocking call; HUGE_VAL: no limit */
   float spin;             /* seconds that a receive looks before it waits */
   uint32_t received;      /* messages taken; wraps around */
-  uint32_t waits;    /* coroutines that wait for its handle in other loops */
-  uint16_t gave_way; /* 'received' when that was last in vain: see lreceive.c */
-  uint8_t in_vain : 4;   /* how often it was, since it last was not */
-  uint8_t idle : 4;      /* see expects_nothing in lreceive.c */
+  uint32_t waits;      /* coroutines that wait for its handle in other loops */
+  uint16_t gave_way;   /* 'received' when a receive last did: see lreceive.c */
+  uint8_t in_vain : 4; /* how often more that was in vain than it was not */
+  uint8_t idle : 4;    /* see expects_nothing in lreceive.c */
   uint8_t idle_left : 4; /* of these, receives to come */
   bool may_read : 1;     /* as it was made; the peer cannot change it */
   bool may_write : 1;
