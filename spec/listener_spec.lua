@@ -992,28 +992,33 @@ describe("Listener: keepalive and TCP_NODELAY", function()
     if has_socket then it(text, f) else pending(text .. " (no LuaSocket)") end
   end
 
-  it_with_luasocket("sends small messages at once on TCP", function()
-    local listener <close> = listen(INET)
-    local conn, client, _ <close> = meet(listener)
-    assert.is_true(option(conn, "tcp-nodelay"))
-    assert.is_true(option(client, "tcp-nodelay"))
-  end)
+  for _, place in ipairs(has_ipv6() and {INET, INET6} or {INET}) do
+    local at = " at " .. place[1]
 
-  it_with_luasocket("asks for no keep-alive by default", function()
-    local listener <close> = listen(INET)
-    local conn, client, _ <close> = meet(listener)
-    assert.is_false(option(conn, "keepalive"))
-    assert.is_false(option(client, "keepalive"))
-  end)
+    it_with_luasocket("sends small messages at once on TCP" .. at, function()
+      local listener <close> = listen(place)
+      local conn, client, _ <close> = meet(listener)
+      assert.is_true(option(conn, "tcp-nodelay"))
+      assert.is_true(option(client, "tcp-nodelay"))
+    end)
 
-  it_with_luasocket("asks for keep-alive after that many seconds", function()
-    local listener <close> = listen(INET, {keepalive = 30})
-    local conn, client, _ <close> = meet(listener, {keepalive = 6.5})
-    assert.is_true(option(conn, "keepalive"))
-    assert.is_true(option(client, "keepalive"))
-    assert.equal(30, option(conn, "tcp-keepidle"))
-    assert.equal(7, option(client, "tcp-keepidle"))
-  end)
+    it_with_luasocket("asks for no keep-alive by default" .. at, function()
+      local listener <close> = listen(place)
+      local conn, client, _ <close> = meet(listener)
+      assert.is_false(option(conn, "keepalive"))
+      assert.is_false(option(client, "keepalive"))
+    end)
+
+    it_with_luasocket("asks for keep-alive after so many seconds" .. at,
+                      function()
+      local listener <close> = listen(place, {keepalive = 30})
+      local conn, client, _ <close> = meet(listener, {keepalive = 6.5})
+      assert.is_true(option(conn, "keepalive"))
+      assert.is_true(option(client, "keepalive"))
+      assert.equal(30, option(conn, "tcp-keepidle"))
+      assert.equal(7, option(client, "tcp-keepidle"))
+    end)
+  end
 
   it("takes keepalive on other families, where it means nothing", function()
     local listener <close> = listen(nil, {keepalive = 1})

@@ -112,15 +112,16 @@ static int run(lua_State *L, lmp_Operation *op, bool block) {
     results = op->step(L, &op->w);
     if (results != LMP_AGAIN)
       return results;
+    op->w.yielded = false;
     if (op->deadline != MPROC_NEVER && mproc_os_now() >= op->deadline) {
       op->w.polled = false;
       op->w.expired = true;
       continue;
     }
-    op->w.yielded = op->w.yields;
     if (op->w.yields) {
       op->w.yields = false;
       op->w.brief = mproc_os_yield();
+      op->w.yielded = true;
       continue; /* with a look for what came meanwhile, a signal, too */
     }
     if (op->w.may_wait && spins(&op->w)) {
