@@ -309,8 +309,8 @@ static const Option options[] = {
 /* Misuse, should the table at 'idx' have a key that 'is_option' does not know by
    'those'. */
 static void check_keys(lua_State *L, int idx,
-                       bool (*is_option)(const char *name, void *those),
-                       void *those) {
+                       bool (*is_option)(const char *name, const void *those),
+                       const void *those) {
   lua_pushnil(L);
   while (lua_next(L, idx) != 0) {
     lua_pop(L, 1);
@@ -320,21 +320,21 @@ static void check_keys(lua_State *L, int idx,
   }
 }
 
-/* The options that a table has. */
-typedef struct Found {
-  int whose;     /* LMP_FOR_... bits */
-  uint32_t bits; /* 1 << place in 'options' */
-} Found;
+/* Whose options a table may have, and which of them it has. */
+typedef struct Theirs {
+  int whose;       /* LMP_FOR_... bits */
+  uint32_t *found; /* 1 << place in 'options' */
+} Theirs;
 
 static_assert(OPTION_COUNT <= 32, "a bit for each option");
 
-/* 'found': a Found. */
-static bool is_theirs(const char *name, void *found) {
-  Found *f = (Found *)found;
+/* 'theirs': a Theirs. */
+static bool is_theirs(const char *name, const void *theirs) {
+  const Theirs *t = (const Theirs *)theirs;
   for (size_t i = 0; i < OPTION_COUNT; i++) {
-    if ((options[i].whose & f->whose) != 0 &&
+    if ((options[i].whose & t->whose) != 0 &&
         strcmp(options[i].name, name) == 0) {
-      f->bits |= (uint32_t)1 << i;
+      *t->found |= (uint32_t)1 << i;
       return true;
     }
   }
@@ -342,7 +342,7 @@ static bool is_theirs(const char *name, void *found) {
 }
 
 /* 'names': as lmp_checkkeys has them. */
-static bool is_among(const char *name, void *names) {
+static bool is_among(const char *name, const void *names) {
   const char *each = (const char *)names;
   while (*each != '\0' && strcmp(each, name) != 0)
     each += strlen(each) + 1;
@@ -350,7 +350,7 @@ static bool is_among(const char *name, void *names) {
 }
 
 void lmp_checkkeys(lua_State *L, int idx, const char *names) {
-  check_keys(L, idx, is_among, (void *)names);
+  check_keys(L, idx, is_among, names);
 }
 
 static void set_defaults(lmp_Options *o, int whose) {
@@ -378,19 +378,20 @@ static void settle_policy(mproc_handshake_policy *p) {
 }
 
 void lmp_checkoptions(lua_State *L, int idx, int whose, lmp_Options *o) {
-  Found found = {whose, 0};
+  uint32_t found = 0;
+  const Theirs theirs = {whose, &found};
   set_defaults(o, whose);
   if (lua_isnoneornil(L, idx))
     return;
   if (lua_type(L, idx) != LUA_TTABLE)
     luaL_typeerror(L, idx, "table of options");
   luaL_checkstack(L, 2 * (int)OPTION_COUNT + 10, "too many options");
-  check_keys(L, idx, is_theirs, &found);
+  check_keys(L, idx, is_theirs, &theirs);
   o->listener.connection.policy.challenge = MPROC_DIGEST_COUNT; /* not told */
   for (size_t i = 0; i < OPTION_COUNT; i++) {
     const Option *option = &options[i];
     Reader r = {L, idx, option->name};
-    if ((found.bits >> i & 1u) == 0)
+    if ((found >> i & 1u) == 0)
       continue;
     lua_pushstring(L, option->name);
     if (lua_rawget(L, idx) == LUA_TNIL)

@@ -148,7 +148,7 @@ static mproc_status find(lua_State *L, lmp_Wait *w, lmp_Connection *c,
 /* Others wait for a handle 'h' that what the peer sent has closed. */
 static void wake_waiting(lua_State *L, const lmp_Connection *c,
                          mproc_handle h) {
-  if (mproc_connection_is_closed(c->core))
+  if (c->waits > 0 && mproc_connection_is_closed(c->core))
     lmp_cancelwaits(L, h);
 }
 
@@ -156,9 +156,7 @@ static void wake_waiting(lua_State *L, const lmp_Connection *c,
 static mproc_status receive(lua_State *L, lmp_Wait *w, lmp_Connection *c,
                             Incoming *in) {
   mproc_status st = lmp_stepconnection(c);
-  if (st == MPROC_OK && c->waits == 0) {
-    st = find(L, w, c, in);
-  } else if (st == MPROC_OK) {
+  if (st == MPROC_OK) {
     mproc_handle h = mproc_connection_handle(c->core);
     st = find(L, w, c, in);
     wake_waiting(L, c, h);
