@@ -208,14 +208,14 @@ typedef struct Items {
   lua_Integer size;
   bool appended;     /* APPEND follows each of them */
   bool holes_matter; /* nil is not written as None */
-  int type;          /* of the next one, which is on the top */
+  int type;          /* of the next one, once it is on the top */
 } Items;
 
 /*
-** [-1, +n, v] Writes the items of the table at 'table' while they are scalars,
-** from the one at 'first' on, the top, of which there must be one. Where that is
-** not all, 'items' tells of the next one, and 'n' is at least 1. Returns how many
-** values are below that.
+** [-0, +n, v] Writes the items of the table at 'table' that are to come while they
+** are scalars; 'first' is the first free place on the stack. Where that is not all,
+** 'items' tells of the next one, and 'n' is at least 1. Returns how many values are
+** below that.
 */
 int lmp_pickle_items(Run *r, int table, int first, Items *items);
 

@@ -3,8 +3,8 @@
 **
 ** Each call of Lua's API costs as much as writing a number. So what tells a
 ** list from a dict is found out with as few as possible (lpickle_kind.c), values
-** stay on the stack until many can be popped at once, and a container has a frame only
-** from its first item on that has one itself.
+** stay on the stack until many can be popped at once, and a container has a frame
+** only from its first item on that has one itself.
 */
 #include "binding/lpickle_scalar.h"
 
@@ -66,13 +66,14 @@ static int write_reals(Run *r, int table, int first, Items *items, int most) {
   return n;
 }
 
-/* [-0, +n, v] As lmp_pickle_items, 'most' of them at most: as many as there is
-   room for on the stack. */
+/* [-0, +n, v] As lmp_pickle_items, from the item on the top on, 'most' of them at
+   most: as many as there is room for on the stack. */
 static int write_items(Run *r, int table, int first, Items *items, int most) {
   lua_State *const L = r->L;
   bool real = false;
   int n = 0;
-  if (most >= MANY && !items->appended && r->w->protocol > 0)
+  if (items->type == LUA_TNUMBER && most >= MANY && !items->appended &&
+      r->w->protocol > 0)
     n = write_reals(r, table, first, items, most);
   while (n < most && items->type != LUA_TTABLE) {
     if (!lmp_pickle_next_scalar(r, first + n, items->type, &real)) {
@@ -91,14 +92,17 @@ static int write_items(Run *r, int table, int first, Items *items, int most) {
 
 int lmp_pickle_items(Run *r, int table, int first, Items *items) {
   lua_State *L = r->L;
+  if (items->at >= items->size)
+    return 0;
   for (;;) {
     lua_Integer left = items->size - items->at;
     int most = left < BATCH ? (int)left : BATCH;
-    int n = write_items(r, table, first, items, most);
+    int n;
+    items->type = lua_rawgeti(L, table, items->at + 1);
+    n = write_items(r, table, first, items, most);
     if (n < most || n == left)
       return n;
     lua_settop(L, first - 1);
-    items->type = lua_rawgeti(L, table, items->at + 1);
   }
 }
 
@@ -121,15 +125,11 @@ bool lmp_pickle_step_indexed(Run *r, bool *over) {
     Frame *f = lmp_pickle_frame(r);
     Items items = {f->at, f->size, is_appended(r, (Kind)f->kind),
                    f->kind == LIST && !r->careful, LUA_TNONE};
-    int below = 0;
+    int below;
     if (f->due)
       mproc_writer_op(r->w, MPROC_OP_APPEND);
     f->due = items.appended;
-    if (items.at < items.size) {
-      items.type = lua_rawgeti(L, slot - 1, items.at + 1);
-      if (items.type != LUA_TTABLE)
-        below = lmp_pickle_items(r, slot - 1, slot + 1, &items);
-    }
+    below = lmp_pickle_items(r, slot - 1, slot + 1, &items);
     *over = items.at >= items.size;
     if (*over) {
       lua_settop(L, slot);
@@ -155,10 +155,7 @@ static bool begin_list(Run *r, uint32_t *place, int table, lua_Integer size) {
   Items items = {0, size, is_appended(r, LIST), !r->careful, LUA_TNONE};
   Frame *f;
   write_new(r, place, MPROC_OP_EMPTY_LIST, MPROC_OP_LIST, size > 0);
-  if (size > 0) {
-    items.type = lua_rawgeti(L, table, 1);
-    lmp_pickle_items(r, table, table + 1, &items);
-  }
+  lmp_pickle_items(r, table, table + 1, &items);
   if (items.at == size) {
     if (marked)
       mproc_writer_op(r->w, MPROC_OP_APPENDS);

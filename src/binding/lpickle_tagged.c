@@ -65,10 +65,7 @@ bool lmp_pickle_tuple(Run *r, uint32_t *place) {
     return false;
   if (marked)
     mproc_writer_op(r->w, MPROC_OP_MARK);
-  if (size > 0) {
-    items.type = lua_rawgeti(L, table, 1);
-    lmp_pickle_items(r, table, table + 1, &items);
-  }
+  lmp_pickle_items(r, table, table + 1, &items);
   if (items.at == size) { /* scalars only, which do not lead to it */
     mproc_writer_op(r->w, tuple_op(size, marked));
     lmp_pickle_memoize(r, place);
