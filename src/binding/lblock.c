@@ -15,9 +15,12 @@ static int nothing(lua_State *L) {
   return 0;
 }
 
-/* Whether a hook is set, here or on the main thread. */
 static bool is_hooked(lua_State *L, lua_State *main) {
   return lua_gethook(main) != NULL || (main != L && lua_gethook(L) != NULL);
+}
+
+bool lmp_ishooked(lua_State *L) {
+  return is_hooked(L, lmp_state(L)->main);
 }
 
 /*
@@ -112,17 +115,10 @@ static int run(lua_State *L, lmp_Operation *op, bool block) {
     results = op->step(L, &op->w);
     if (results != LMP_AGAIN)
       return results;
-    op->w.yielded = false;
     if (op->deadline != MPROC_NEVER && mproc_os_now() >= op->deadline) {
       op->w.polled = false;
       op->w.expired = true;
       continue;
-    }
-    if (op->w.yields) {
-      op->w.yields = false;
-      op->w.brief = mproc_os_yield();
-      op->w.yielded = true;
-      continue; /* with a look for what came meanwhile, a signal, too */
     }
     if (op->w.may_wait && spins(&op->w)) {
       mproc_os_relax(turn);

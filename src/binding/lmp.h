@@ -236,14 +236,10 @@ typedef struct lmp_Wait {
                           where that saves calls; a signal must end it, with
                           AGAIN */
   bool spun;           /* in: the time to spin is over */
-  bool yields;         /* the processor is to be given up once, and the step
-                          tried again, before any wait */
-  bool yielded;        /* in: that has just been done … */
-  bool brief;   /* in: … and took less than a moment (mproc_os_yield) */
-  bool polled;  /* in: 'items' have just been found ready */
-  bool woken;   /* in: a waiter has returned: all may be different now */
-  bool waited;  /* in: this operation has waited before this step */
-  bool expired; /* in: the time is up; AGAIN is no answer any more */
+  bool polled;         /* in: 'items' have just been found ready */
+  bool woken;          /* in: a waiter has returned: all may be different now */
+  bool waited;         /* in: this operation has waited before this step */
+  bool expired;        /* in: the time is up; AGAIN is no answer any more */
 } lmp_Wait;
 
 /*
@@ -268,6 +264,10 @@ int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline);
 ** number of its results; 0: it is not the time for any.
 */
 int lmp_try(lua_State *L, lmp_Step step);
+
+/* [-0, +0, -] Whether a hook is set, here or on the main thread: Ctrl-C's,
+   perhaps, which lmp_block lets run once a step has said AGAIN. */
+bool lmp_ishooked(lua_State *L);
 
 /* An operation between two steps. */
 typedef struct lmp_Operation {

@@ -59,13 +59,16 @@ static mproc_time waits_until(const lmp_Wait *w, const lmp_Connection *c) {
   return w->may_wait && !spins ? w->deadline : 0;
 }
 
-static mproc_status look(const lmp_Wait *w, lmp_Connection *c, Incoming *in) {
+/* 'begun': it does not wait for a message that has not begun. */
+static mproc_status look(const lmp_Wait *w, lmp_Connection *c, bool begun,
+                         Incoming *in) {
   mproc_time until = waits_until(w, c);
   mproc_status st;
   if (in->to == NULL)
-    return mproc_connection_recv_waiting(c->core, in->max, until, &in->message);
-  st = mproc_connection_recv_into(c->core, until, in->to, in->room, &in->placed,
-                                  &in->message);
+    return mproc_connection_recv_waiting(c->core, in->max, until, begun,
+                                         &in->message);
+  st = mproc_connection_recv_into(c->core, until, begun, in->to, in->room,
+                                  &in->placed, &in->message);
   if (in->placed)
     c->received++;
   return st;
@@ -117,10 +120,10 @@ static bool gives_way(lua_State *L, const lmp_Wait *w,
 }
 
 /* Remembers what giving way was good for. */
-static void judge(const lmp_Wait *w, lmp_Connection *c, mproc_status st) {
+static void judge(lmp_Connection *c, bool brief, mproc_status st) {
   unsigned in_vain = c->in_vain;
-  if (!w->brief)
-    in_vain += LONG_COUNTS;
+  if (!brief)
+    in_vain += in_vain > 0 ? LONG_COUNTS : 1;
   else if (st == MPROC_AGAIN)
     in_vain++;
   else if (in_vain > 0)
@@ -129,19 +132,20 @@ static void judge(const lmp_Wait *w, lmp_Connection *c, mproc_status st) {
   c->gave_way = (uint16_t)c->received;
 }
 
-static mproc_status find(lua_State *L, lmp_Wait *w, lmp_Connection *c,
+static mproc_status find(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
                          Incoming *in) {
+  bool yields = gives_way(L, w, c);
   mproc_status st = MPROC_AGAIN;
-  if (w->yielded) {
-    st = look(w, c, in);
-    judge(w, c, st);
-    return st;
-  }
   if (!expects_nothing(w, c)) {
-    st = look(w, c, in);
+    st = look(w, c, yields, in);
     learn(L, w, c, st);
   }
-  w->yields = st == MPROC_AGAIN && gives_way(L, w, c);
+  if (yields && st == MPROC_AGAIN) {
+    bool brief = mproc_os_yield();
+    if (!lmp_ishooked(L)) /* a signal's comes before any wait in 'look' */
+      st = look(w, c, true, in);
+    judge(c, brief, st);
+  }
   return st;
 }
 
@@ -153,7 +157,7 @@ static void wake_waiting(lua_State *L, const lmp_Connection *c,
 }
 
 /* The next message, once the connection is open. */
-static mproc_status receive(lua_State *L, lmp_Wait *w, lmp_Connection *c,
+static mproc_status receive(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
                             Incoming *in) {
   mproc_status st = lmp_stepconnection(c);
   if (st == MPROC_OK) {

@@ -335,32 +335,34 @@ static mproc_status end_recv(mproc_connection *c, mproc_status st,
 
 /* NULL: it must not wait, since it has to go on sending meanwhile. */
 static const mproc_patience *patience(const mproc_connection *c,
-                                      mproc_time deadline, mproc_patience *p) {
+                                      mproc_time deadline, bool begun,
+                                      mproc_patience *p) {
   p->deadline = deadline;
+  p->begun = begun;
   p->limit = c->limit;
   return deadline == 0 || holds(c) ? NULL : p;
 }
 
 mproc_status mproc_connection_recv_waiting(mproc_connection *c, uint64_t max,
-                                           mproc_time deadline,
+                                           mproc_time deadline, bool begun,
                                            mproc_view *message) {
   mproc_patience p;
   mproc_status st = begin_recv(c, &max);
   if (st != MPROC_OK)
     return st;
-  st = c->channel->ops->recv_waiting(c->channel, max, patience(c, deadline, &p),
-                                     message);
+  st = c->channel->ops->recv_waiting(c->channel, max,
+                                     patience(c, deadline, begun, &p), message);
   return end_recv(c, st, message);
 }
 
 mproc_status mproc_connection_recv(mproc_connection *c, uint64_t max,
                                    mproc_view *message) {
-  return mproc_connection_recv_waiting(c, max, 0, message);
+  return mproc_connection_recv_waiting(c, max, 0, false, message);
 }
 
 mproc_status mproc_connection_recv_into(mproc_connection *c,
-                                        mproc_time deadline, uint8_t *to,
-                                        size_t room, bool *placed,
+                                        mproc_time deadline, bool begun,
+                                        uint8_t *to, size_t room, bool *placed,
                                         mproc_view *message) {
   mproc_patience p;
   uint64_t max = UINT64_MAX;
@@ -368,8 +370,9 @@ mproc_status mproc_connection_recv_into(mproc_connection *c,
   *placed = false;
   if (st != MPROC_OK)
     return st;
-  st = c->channel->ops->recv_into(c->channel, max, patience(c, deadline, &p),
-                                  to, room, placed, message);
+  st = c->channel->ops->recv_into(c->channel, max,
+                                  patience(c, deadline, begun, &p), to, room,
+                                  placed, message);
   if (*placed) { /* which is a pop, too */
     c->may_be_asked = false;
     mproc_watch_tell(&c->watches, MPROC_TOUCHED);

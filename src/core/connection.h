@@ -127,10 +127,11 @@ void mproc_connection_settimeout(mproc_connection *c, double seconds);
 /*
 ** mproc_connection_recv, but it may wait in the system until 'deadline' (0: it
 ** does not wait) where that saves calls: on a socket that nobody else has, with
-** nothing held. AGAIN: no message yet, whatever the time, or a signal came.
+** nothing held; 'begun': only for the rest of a message that has begun. AGAIN: no
+** message yet, whatever the time, or a signal came.
 */
 mproc_status mproc_connection_recv_waiting(mproc_connection *c, uint64_t max,
-                                           mproc_time deadline,
+                                           mproc_time deadline, bool begun,
                                            mproc_view *message);
 
 /*
@@ -139,8 +140,8 @@ mproc_status mproc_connection_recv_waiting(mproc_connection *c, uint64_t max,
 ** Where it is not OK, what is at 'to' may have changed.
 */
 mproc_status mproc_connection_recv_into(mproc_connection *c,
-                                        mproc_time deadline, uint8_t *to,
-                                        size_t room, bool *placed,
+                                        mproc_time deadline, bool begun,
+                                        uint8_t *to, size_t room, bool *placed,
                                         mproc_view *message);
 
 /* Drops the message that a receive gave. */

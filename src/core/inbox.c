@@ -91,7 +91,7 @@ static mproc_status read_once(mproc_inbox *in, const mproc_transport *t,
                               size_t size, size_t *got) {
   bool first = !mproc_inbox_buffers(in);
   mproc_status st;
-  if ((first && !in->by_read) || !may_wait(in, t, p))
+  if ((first && (!in->by_read || p == NULL || p->begun)) || !may_wait(in, t, p))
     return mproc_transport_read(t, out, size, got);
   st = mproc_transport_read_waiting(t, out, size, got);
   return st == MPROC_INTERRUPTED ? MPROC_AGAIN : st;

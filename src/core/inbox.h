@@ -39,6 +39,7 @@ typedef struct mproc_patience {
   uint8_t limit;       /* 2^limit ms at a time (mproc_os_set_read_limit); 0: not
                     at all. To be the same for as long as possible: a change
                     costs a system call. */
+  bool begun;          /* only for the rest of a message that has begun */
 } mproc_patience;
 
 /* 18 hours: nearly for ever, but not for ever, or no signal would end a wait. */
