@@ -18,9 +18,7 @@ lmp_Connection *lmp_newconnection(lua_State *L, const char *type, int nuv) {
   c->timeout = HUGE_VAL;
   c->spin = 0;
   c->received = 0;
-  c->idle = c->idle_left = 0;
-  c->gave_way = 0;
-  c->in_vain = 0;
+  memset(&c->habit, 0, sizeof c->habit);
   c->waits = 0;
   c->may_read = c->may_write = c->anchored = false;
   luaL_setmetatable(L, type);

@@ -16,6 +16,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "binding/lhabit.h"
 #include "binding/lvalue.h"
 #include "core/address.h"
 #include "core/connection.h"
@@ -333,13 +334,10 @@ typedef struct lmp_Connection {
   mproc_connection *core; /* NULL: closed */
   double timeout;         /* seconds of a blocking call; HUGE_VAL: no limit */
   float spin;             /* seconds that a receive looks before it waits */
-  uint32_t received;      /* messages taken; wraps around */
-  uint32_t waits;      /* coroutines that wait for its handle in other loops */
-  uint16_t gave_way;   /* 'received' when a receive last did: see lreceive.c */
-  uint8_t in_vain : 4; /* how often more that was in vain than it was not */
-  uint8_t idle : 4;    /* see expects_nothing in lreceive.c */
-  uint8_t idle_left : 4; /* of these, receives to come */
-  bool may_read : 1;     /* as it was made; the peer cannot change it */
+  lmp_Habit habit;        /* of its receives */
+  uint32_t waits; /* coroutines that wait for its handle in other loops */
+  uint32_t received : 29; /* messages taken; wraps around */
+  bool may_read : 1;      /* as it was made; the peer cannot change it */
   bool may_write : 1;
   bool anchored : 1; /* LMP_HELD has a string */
 } lmp_Connection;
@@ -554,6 +552,7 @@ void lmp_checkkeys(lua_State *L, int idx, const char *names);
 
 typedef struct lmp_Poller {
   mproc_poller *core; /* NULL: closed */
+  lmp_Habit habit;    /* of its waits */
 } lmp_Poller;
 
 /* [-0, +1, m] Makes the type and pushes its methods' table. */

@@ -158,6 +158,35 @@ static int again(lua_State *L, lmp_Wait *w) {
   return LMP_AGAIN;
 }
 
+/* Looks without waiting, and gives way in between. */
+static mproc_status give_way(lmp_Poller *p) {
+  mproc_status st;
+  bool brief;
+  if (lmp_looksfirst(&p->habit)) {
+    st = mproc_poller_look(p->core, false, 0);
+    lmp_looked(&p->habit, mproc_poller_has(p->core));
+  } else {
+    st = mproc_poller_settle(p->core);
+  }
+  if (st != MPROC_OK || mproc_poller_has(p->core))
+    return st;
+  brief = mproc_os_yield();
+  st = mproc_poller_look(p->core, false, 0);
+  lmp_gaveway(&p->habit, brief, mproc_poller_has(p->core));
+  return st;
+}
+
+static mproc_status look(lua_State *L, const lmp_Wait *w, lmp_Poller *p) {
+  bool may_wait = w->may_wait && !w->expired;
+  if (may_wait && !w->waited && !lmp_state(L)->ctx.slow &&
+      lmp_givesway(&p->habit)) {
+    mproc_status st = give_way(p);
+    if (st != MPROC_OK || mproc_poller_has(p->core) || lmp_ishooked(L))
+      return st; /* a signal's hook comes first */
+  }
+  return mproc_poller_look(p->core, w->waited, may_wait ? w->deadline : 0);
+}
+
 /* Stack: poller; whether there is no time limit; and what this puts there. */
 static int wait_step(lua_State *L, lmp_Wait *w) {
   mproc_poller *core;
@@ -169,8 +198,7 @@ static int wait_step(lua_State *L, lmp_Wait *w) {
     lua_newtable(L); /* the last one has ended meanwhile */
     return 1;
   }
-  st = mproc_poller_look(core, w->waited,
-                         w->may_wait && !w->expired ? w->deadline : 0);
+  st = look(L, w, (lmp_Poller *)lua_touserdata(L, 1));
   if (st == MPROC_OK && lmp_haswaiter(L) && !mproc_poller_has(core))
     st = mproc_poller_entrust(core); /* others may fill buffers meanwhile */
   if (st != MPROC_OK)
@@ -304,6 +332,7 @@ int lmp_poller_new(lua_State *L) {
   lmp_Poller *p = (lmp_Poller *)lua_newuserdatauv(L, sizeof *p, LMP_POLLER_NUV);
   mproc_status st;
   p->core = NULL; /* closed: __gc has nothing to do yet */
+  memset(&p->habit, 0, sizeof p->habit);
   luaL_setmetatable(L, LMP_POLLER);
   for (int i = 1; i <= LMP_POLLER_NUV; i++) {
     lua_newtable(L);

@@ -74,77 +74,29 @@ static mproc_status look(const lmp_Wait *w, lmp_Connection *c, bool begun,
   return st;
 }
 
-#define IDLE_MAX 15 /* one receive of 16 looks first in any case */
-
-/* Remembers what a look before any wait has found. */
-static void learn(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
-                  mproc_status st) {
-  if (w->waited)
-    return;
-  if (st != MPROC_AGAIN)
-    c->idle = 0;
-  else if (!lmp_state(L)->ctx.slow)
-    c->idle = (c->idle * 2u + 1) & IDLE_MAX;
-  c->idle_left = c->idle;
-}
-
-/*
-** Whether to wait before the first look: the last ones have found nothing, as
-** where each message answers another one. That saves a system call; where the
-** message is there after all, it costs one.
-*/
-static bool expects_nothing(const lmp_Wait *w, lmp_Connection *c) {
-  if (c->idle_left == 0 || w->waited || w->expired || !w->may_wait ||
-      c->spin > 0 || !mproc_connection_is_idle(c->core))
-    return false;
-  c->idle_left--;
-  return true;
-}
-
-#define IN_VAIN_MAX 14 /* then one receive of 16,384 gives way */
-#define LONG_COUNTS 5  /* a long moment weighs that many that were in vain */
-
-/*
-** Whether to give the processor up once before a wait. A peer that shares it then
-** does what it has to do, with nobody put to sleep and woken: that is a
-** third of what a small message costs. Where the peer runs elsewhere, or
-** others want the processor, it is in vain; so it is done the less often, by
-** messages, the more often in a row it was.
-*/
-static bool gives_way(lua_State *L, const lmp_Wait *w,
+/* Whether it may go by habit: nothing has been tried yet, and it may wait. */
+static bool has_habit(lua_State *L, const lmp_Wait *w,
                       const lmp_Connection *c) {
-  uint16_t since = (uint16_t)(c->received - c->gave_way);
-  if (!w->may_wait || w->waited || w->expired || c->spin > 0)
-    return false;
-  return since >= (1u << c->in_vain) - 1 && !lmp_state(L)->ctx.slow;
-}
-
-/* Remembers what giving way was good for. */
-static void judge(lmp_Connection *c, bool brief, mproc_status st) {
-  unsigned in_vain = c->in_vain;
-  if (!brief)
-    in_vain += in_vain > 0 ? LONG_COUNTS : 1;
-  else if (st == MPROC_AGAIN)
-    in_vain++;
-  else if (in_vain > 0)
-    in_vain--;
-  c->in_vain = in_vain < IN_VAIN_MAX ? in_vain : IN_VAIN_MAX;
-  c->gave_way = (uint16_t)c->received;
+  return w->may_wait && !w->waited && !w->expired && c->spin <= 0 &&
+         !lmp_state(L)->ctx.slow;
 }
 
 static mproc_status find(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
                          Incoming *in) {
-  bool yields = gives_way(L, w, c);
+  bool habit = has_habit(L, w, c);
+  bool gives_way = habit && lmp_givesway(&c->habit);
   mproc_status st = MPROC_AGAIN;
-  if (!expects_nothing(w, c)) {
-    st = look(w, c, yields, in);
-    learn(L, w, c, st);
+  if (!habit || !mproc_connection_is_idle(c->core) ||
+      lmp_looksfirst(&c->habit)) {
+    st = look(w, c, gives_way, in);
+    if (habit)
+      lmp_looked(&c->habit, st != MPROC_AGAIN);
   }
-  if (yields && st == MPROC_AGAIN) {
+  if (gives_way && st == MPROC_AGAIN) {
     bool brief = mproc_os_yield();
     if (!lmp_ishooked(L)) /* a signal's comes before any wait in 'look' */
       st = look(w, c, true, in);
-    judge(c, brief, st);
+    lmp_gaveway(&c->habit, brief, st != MPROC_AGAIN);
   }
   return st;
 }
