@@ -16,12 +16,12 @@
 #include <lauxlib.h>
 #include <lua.h>
 
-#include "binding/lhabit.h"
 #include "binding/lvalue.h"
 #include "core/address.h"
 #include "core/connection.h"
 #include "core/context.h"
 #include "core/deadline.h"
+#include "core/habit.h"
 #include "core/listener.h"
 #include "core/platform.h"
 #include "core/poller.h"
@@ -334,7 +334,7 @@ typedef struct lmp_Connection {
   mproc_connection *core; /* NULL: closed */
   double timeout;         /* seconds of a blocking call; HUGE_VAL: no limit */
   float spin;             /* seconds that a receive looks before it waits */
-  lmp_Habit habit;        /* of its receives */
+  mproc_habit habit;      /* of its receives */
   uint32_t waits; /* coroutines that wait for its handle in other loops */
   uint32_t received : 29; /* messages taken; wraps around */
   bool may_read : 1;      /* as it was made; the peer cannot change it */
@@ -552,7 +552,7 @@ void lmp_checkkeys(lua_State *L, int idx, const char *names);
 
 typedef struct lmp_Poller {
   mproc_poller *core; /* NULL: closed */
-  lmp_Habit habit;    /* of its waits */
+  mproc_habit habit;  /* of its waits */
 } lmp_Poller;
 
 /* [-0, +1, m] Makes the type and pushes its methods' table. */

@@ -162,9 +162,9 @@ static int again(lua_State *L, lmp_Wait *w) {
 static mproc_status give_way(lmp_Poller *p) {
   mproc_status st;
   bool brief;
-  if (lmp_looksfirst(&p->habit)) {
+  if (mproc_habit_looks_first(&p->habit)) {
     st = mproc_poller_look(p->core, false, 0);
-    lmp_looked(&p->habit, mproc_poller_has(p->core));
+    mproc_habit_looked(&p->habit, mproc_poller_has(p->core));
   } else {
     st = mproc_poller_settle(p->core);
   }
@@ -172,14 +172,14 @@ static mproc_status give_way(lmp_Poller *p) {
     return st;
   brief = mproc_os_yield();
   st = mproc_poller_look(p->core, false, 0);
-  lmp_gaveway(&p->habit, brief, mproc_poller_has(p->core));
+  mproc_habit_gave_way(&p->habit, brief, mproc_poller_has(p->core));
   return st;
 }
 
 static mproc_status look(lua_State *L, const lmp_Wait *w, lmp_Poller *p) {
   bool may_wait = w->may_wait && !w->expired;
   if (may_wait && !w->waited && !lmp_state(L)->ctx.slow &&
-      lmp_givesway(&p->habit)) {
+      mproc_habit_gives_way(&p->habit)) {
     mproc_status st = give_way(p);
     if (st != MPROC_OK || mproc_poller_has(p->core) || lmp_ishooked(L))
       return st; /* a signal's hook comes first */

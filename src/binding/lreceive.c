@@ -84,19 +84,19 @@ static bool has_habit(lua_State *L, const lmp_Wait *w,
 static mproc_status find(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
                          Incoming *in) {
   bool habit = has_habit(L, w, c);
-  bool gives_way = habit && lmp_givesway(&c->habit);
+  bool gives_way = habit && mproc_habit_gives_way(&c->habit);
   mproc_status st = MPROC_AGAIN;
   if (!habit || !mproc_connection_is_idle(c->core) ||
-      lmp_looksfirst(&c->habit)) {
+      mproc_habit_looks_first(&c->habit)) {
     st = look(w, c, gives_way, in);
     if (habit)
-      lmp_looked(&c->habit, st != MPROC_AGAIN);
+      mproc_habit_looked(&c->habit, st != MPROC_AGAIN);
   }
   if (gives_way && st == MPROC_AGAIN) {
     bool brief = mproc_os_yield();
     if (!lmp_ishooked(L)) /* a signal's comes before any wait in 'look' */
       st = look(w, c, true, in);
-    lmp_gaveway(&c->habit, brief, st != MPROC_AGAIN);
+    mproc_habit_gave_way(&c->habit, brief, st != MPROC_AGAIN);
   }
   return st;
 }

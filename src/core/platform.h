@@ -87,7 +87,8 @@ size_t mproc_os_poll_scratch(size_t n);
 
 /*
 ** Lets others that can run here have the processor for a moment (sched_yield(2)).
-** False: it was a long moment, 1 ms or more.
+** False: it may have been a long one: the system's clock has ticked, which it does
+** each 1 to 10 ms.
 */
 bool mproc_os_yield(void);
 

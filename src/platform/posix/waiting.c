@@ -61,7 +61,9 @@ static void pause_a_moment(void) {}
 
 #endif
 
-/* The clock that is read fastest: one tick of the system is exact enough. */
+#define MOMENT (MPROC_SECOND / 1000)
+
+/* The clock that is read fastest: it shows how often the system's has ticked. */
 #ifdef CLOCK_MONOTONIC_COARSE
 #define TICKS CLOCK_MONOTONIC_COARSE
 #else
@@ -69,14 +71,13 @@ static void pause_a_moment(void) {}
 #endif
 
 bool mproc_os_yield(void) {
-  const mproc_time moment = MPROC_SECOND / 1000;
   struct timespec before, after;
   clock_gettime(TICKS, &before);
   sched_yield();
   clock_gettime(TICKS, &after);
   return (mproc_time)(after.tv_sec - before.tv_sec) * MPROC_SECOND +
              (after.tv_nsec - before.tv_nsec) <
-         moment;
+         MOMENT;
 }
 
 void mproc_os_relax(unsigned turn) {
