@@ -366,7 +366,7 @@ for data in sys.argv[1:]:
   end
 end)
 
-describe("compat_pickle", function()
+describe("compat_names.h", function()
   it("is what the newest Python has", function()
     local pythons = helpers.pythons()
     local python = pythons[#pythons]
@@ -375,7 +375,7 @@ describe("compat_pickle", function()
       return
     end
     local child <close> = helpers.python(python, "tools/make-compat-pickle")
-    local file <close> = assert(io.open("lua/multiprocessing/compat_pickle.lua"))
+    local file <close> = assert(io.open("src/pickle/compat_names.h"))
     assert.equal(file:read("a"), child:rest())
   end)
 end)

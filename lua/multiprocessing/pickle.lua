@@ -4,7 +4,6 @@
 -- how they print and compare. What instances of known classes show is in views.
 
 local core = require "multiprocessing.core"
-local compat = require "multiprocessing.compat_pickle"
 local numpy = require "multiprocessing.pickle_numpy"
 local repr = require "multiprocessing.pickle_repr"
 local values = require "multiprocessing.pickle_values"
@@ -17,9 +16,6 @@ require "multiprocessing.pickle_paths"
 
 local types = values.types
 local expect, misuse = values.expect, values.misuse
-
-core.pickle.setcompat(compat.names_2to3, compat.imports_2to3,
-                      compat.names_3to2, compat.imports_3to2)
 
 local pickle = {
   None = core.pickle.None,

@@ -56,8 +56,7 @@ typedef struct lmp_State {
   char parent;       /* the connection that connection.parent gave */
   char dumps, loads; /* the functions, for send and recv */
   char globals;      /* module -> name -> global */
-  char names_2to3, imports_2to3, names_3to2, imports_3to2; /* _compat_pickle */
-  char waiter; /* what set_waiter was given, its function, and 'cancel' */
+  char waiter;       /* what set_waiter was given, its function, and 'cancel' */
   char waiter_wait, waiter_cancel;
   bool knows_shape;        /* tables are laid out as in lshape.h */
   struct Pickler *pickler; /* the user value's; NULL: there is none yet */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "binding/lpickle.h"
+#include "pickle/compat.h"
 #include "pickle/utf8.h"
 
 /* [-0, +1, m] Pushes the raw field of the object at 'idx'. */
@@ -51,10 +52,10 @@ bool lmp_pickle_global(Run *r, uint32_t *place) {
   lmp_pushglobalname(L, -1);
   if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING)
     return lmp_pickle_refuse(r, "cannot pickle a global without its names");
-  if (r->w->protocol < 3)
-    lmp_oldglobalname(L);
   module = lmp_toview(L, -2);
   name = lmp_toview(L, -1);
+  if (r->w->protocol < 3)
+    mproc_compat_3to2(&module, &name);
   if (!is_name(module) || !is_name(name))
     return lmp_pickle_refuse(
         r, "cannot pickle a global with a name that is empty or not UTF-8");

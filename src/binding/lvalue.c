@@ -8,6 +8,7 @@
 
 #include "binding/lmp.h"
 #include "pickle/bigint.h"
+#include "pickle/compat.h"
 
 /* Each type's metatable is a user value of the state, and its lua_topointer is in
    lmp_State's 'types'. */
@@ -194,42 +195,6 @@ static int int_le(lua_State *L) {
 
 /* ---- globals ---- */
 
-/*
-** [-2, +2, m] Replaces the module and the name on the top, two strings of any
-** bytes, by their other names, as the tables of _compat_pickle at 'names' and
-** 'imports' in the registry say.
-*/
-static void translate(lua_State *L, const void *names, const void *imports) {
-  lua_rawgetp(L, LUA_REGISTRYINDEX, names); /* module, name, names */
-  if (lua_type(L, -1) == LUA_TTABLE) {
-    lua_pushvalue(L, -3);
-    lua_pushliteral(L, ".");
-    lua_pushvalue(L, -4);
-    lua_concat(L, 3);
-    if (lua_rawget(L, -2) == LUA_TTABLE) {
-      lua_rawgeti(L, -1, 1);
-      lua_rawgeti(L, -2, 2); /* module, name, names, pair, new, new */
-      lua_replace(L, -5);
-      lua_replace(L, -5);
-      lua_pop(L, 2);
-      return;
-    }
-    lua_pop(L, 1);
-  }
-  lua_pop(L, 1);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, imports);
-  if (lua_type(L, -1) == LUA_TTABLE) {
-    lua_pushvalue(L, -3);
-    if (lua_rawget(L, -2) == LUA_TSTRING) {
-      lua_replace(L, -4); /* new module, name, imports */
-      lua_pop(L, 1);
-      return;
-    }
-    lua_pop(L, 1);
-  }
-  lua_pop(L, 1);
-}
-
 /* [-0, +1, m] Pushes the key of a global in the table of them all. */
 static void push_key(lua_State *L, mproc_view module, mproc_view name) {
   char key[128];
@@ -273,17 +238,9 @@ static void intern_global(lua_State *L, mproc_view module, mproc_view name) {
 
 void lmp_pushglobal(lua_State *L, mproc_view module, mproc_view name,
                     bool old) {
-  const lmp_State *s = lmp_state(L);
-  if (!old) {
-    intern_global(L, module, name);
-    return;
-  }
-  lua_pushlstring(L, (const char *)module.data, module.size);
-  lua_pushlstring(L, (const char *)name.data, name.size);
-  translate(L, &s->names_2to3, &s->imports_2to3);
-  intern_global(L, lmp_toview(L, -2), lmp_toview(L, -1));
-  lua_replace(L, -3);
-  lua_pop(L, 1);
+  if (old)
+    mproc_compat_2to3(&module, &name);
+  intern_global(L, module, name);
 }
 
 void lmp_pushglobalname(lua_State *L, int idx) {
@@ -294,34 +251,12 @@ void lmp_pushglobalname(lua_State *L, int idx) {
   lua_rawget(L, idx);
 }
 
-void lmp_oldglobalname(lua_State *L) {
-  const lmp_State *s = lmp_state(L);
-  translate(L, &s->names_3to2, &s->imports_3to2);
-}
-
 /* pickle.global(module, name) */
 static int global_new(lua_State *L) {
   luaL_checktype(L, 1, LUA_TSTRING);
   luaL_checktype(L, 2, LUA_TSTRING);
   intern_global(L, lmp_toview(L, 1), lmp_toview(L, 2));
   return 1;
-}
-
-/*
-** pickle.setcompat(names_2to3, imports_2to3, names_3to2, imports_3to2): the
-** tables of _compat_pickle; see lua/multiprocessing/compat_pickle.lua.
-*/
-static int set_compat(lua_State *L) {
-  lmp_State *s = lmp_state(L);
-  const void *keys[4];
-  keys[0] = &s->names_2to3;
-  keys[1] = &s->imports_2to3;
-  keys[2] = &s->names_3to2;
-  keys[3] = &s->imports_3to2;
-  lua_settop(L, 4);
-  for (int i = 3; i >= 0; i--)
-    lua_rawsetp(L, LUA_REGISTRYINDEX, keys[i]);
-  return 0;
 }
 
 /* ---- opening ---- */
@@ -332,7 +267,6 @@ static const luaL_Reg functions[] = {
   {"global", global_new},
   {"int", int_new},
   {"loads", lmp_loads},
-  {"setcompat", set_compat},
   {NULL, NULL},
 };
 

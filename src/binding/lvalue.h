@@ -58,16 +58,13 @@ void lmp_pushint(lua_State *L, mproc_view bytes);
 
 /*
 ** [-0, +1, m] Pushes the global of that name, with Python 3's names; where
-** 'old', the given ones are Python 2's (_compat_pickle).
+** 'old', the given ones are Python 2's (pickle/compat.h).
 */
 void lmp_pushglobal(lua_State *L, mproc_view module, mproc_view name, bool old);
 
 /* [-0, +2, m] Pushes the module and the name of the global at 'idx': strings,
    unless the program has changed them. */
 void lmp_pushglobalname(lua_State *L, int idx);
-
-/* [-2, +2, m] Replaces a module and a name, two strings, by Python 2's. */
-void lmp_oldglobalname(lua_State *L);
 
 /* [-0, +0, m] Adds None, the metatables, 'int' and 'global' to the module's
    table on the top, under 'pickle'. */
