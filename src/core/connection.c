@@ -1,111 +1,13 @@
 /*
-** connection.c: the messages of a connection, and who watches it.
+** connection.c: the life of a connection, of which those are told who watch it.
 */
-#include "core/connection.h"
-
-#include <assert.h>
-
-#include "core/channel.h"
-
-typedef enum State { OPENING, OPEN, FAILED } State;
-
-/* There may be thousands: it is packed. */
-struct mproc_connection {
-  mproc_context *ctx;
-  mproc_link watches;
-  mproc_channel *channel; /* NULL while connecting and once it is closed */
-  mproc_opening *opening; /* only while OPENING */
-  uint64_t max_message;
-  uint32_t holder; /* the process whose message the channel holds */
-  int16_t untold;  /* a status: how sending failed while we were receiving, or
-                     OK; why it has FAILED */
-  uint8_t state : 2;
-  uint8_t limit : 6; /* of its receives' patience */
-  bool readable : 1;
-  bool writable : 1;
-  bool corked : 1;       /* messages wait for each other */
-  bool lost_place : 1;   /* a length was bad: nothing can be read any more */
-  bool may_be_asked : 1; /* a client without key, before its first message */
-  bool unsettled : 1;    /* a handle was sent and is not acknowledged yet */
-  bool unannounced : 1;  /* see mproc_connection_has_news */
-  bool reserved : 1;     /* see mproc_connection_reserve */
-};
+#include "core/connection_state.h"
 
 const mproc_connection_options mproc_connection_defaults = {
     true,  true,      false,
     false, {NULL, 0}, {MPROC_SHA256, MPROC_DIGESTS_ALL},
     false, false,     UINT64_MAX,
     0};
-
-/* ---- opening ---- */
-
-static void close_channel(mproc_connection *c) {
-  mproc_channel *ch = c->channel;
-  if (ch == NULL)
-    return;
-  mproc_watch_tell(&c->watches, MPROC_RELEASED);
-  c->channel = NULL;
-  ch->ops->free(ch);
-}
-
-static void end_opening(mproc_connection *c) {
-  mproc_opening *p = c->opening;
-  c->opening = NULL;
-  mproc_opening_free(p);
-}
-
-static mproc_status advance(mproc_connection *c) {
-  mproc_status st = mproc_opening_step(c->opening, &c->channel);
-  if (st == MPROC_AGAIN || st == MPROC_NOMEM)
-    return st;
-  c->state = st == MPROC_OK ? OPEN : FAILED;
-  c->untold = (int16_t)st;
-  end_opening(c);
-  if (st != MPROC_OK)
-    close_channel(c);
-  return st;
-}
-
-/* What those who watch it go by, while it is not open. */
-typedef struct Outlook {
-  mproc_pollitem item;
-  mproc_time wake;
-  uint8_t state;
-} Outlook;
-
-static Outlook outlook(const mproc_connection *c) {
-  Outlook o;
-  mproc_connection_want(c, MPROC_READ, &o.item, &o.wake);
-  o.state = c->state;
-  return o;
-}
-
-/* Tells of a change only: two who watch the same would wake each other else. */
-static void tell_change(mproc_connection *c, const Outlook *before) {
-  Outlook now = outlook(c);
-  if (now.item.handle != before->item.handle ||
-      now.item.events != before->item.events || now.wake != before->wake ||
-      now.state != before->state)
-    mproc_watch_tell(&c->watches, MPROC_TOUCHED);
-}
-
-mproc_status mproc_connection_step(mproc_connection *c) {
-  Outlook before;
-  mproc_status st;
-  if (c->state == OPEN)
-    return MPROC_OK;
-  if (c->state == FAILED)
-    return c->untold;
-  before = outlook(c);
-  st = advance(c);
-  tell_change(c, &before);
-  return st;
-}
-
-void mproc_connection_postpone(mproc_connection *c, mproc_time by) {
-  if (c->opening != NULL && mproc_opening_postpone(c->opening, by))
-    mproc_watch_tell(&c->watches, MPROC_TOUCHED);
-}
 
 /* ---- making one ---- */
 
@@ -181,292 +83,77 @@ mproc_status mproc_connection_dial(mproc_context *ctx, const mproc_address *to,
   return MPROC_OK;
 }
 
-/* ---- messages ---- */
+/* ---- opening ---- */
 
-/* The failure that nobody was told of yet; OK: there is none. */
-static mproc_status take_untold(mproc_connection *c) {
-  mproc_status st = c->untold;
-  c->untold = MPROC_OK;
-  return st;
-}
-
-/*
-** Whether the channel holds a message. One that was begun before a fork(2) is
-** its parent's: sent from the child, too, it would tear the stream.
-*/
-static bool holds(const mproc_connection *c) {
-  return c->channel->ops->holds(c->channel);
-}
-
-static bool is_ours(const mproc_connection *c) {
-  return c->holder == (uint32_t)mproc_os_pid();
-}
-
-static mproc_status send_now(mproc_connection *c, mproc_view message) {
-  mproc_status st;
-  mproc_watch_tell(&c->watches, MPROC_TOUCHED);
-  if (holds(c))
-    return MPROC_NOT_OURS; /* ours would have been flushed first */
-  st = c->channel->ops->send(c->channel, message);
-  if (st == MPROC_OK && holds(c))
-    c->holder = (uint32_t)mproc_os_pid();
-  return st;
-}
-
-mproc_status mproc_connection_send(mproc_connection *c, mproc_view message) {
-  mproc_status st;
-  if (c->corked) {
-    size_t accepted;
-    return mproc_connection_queue(c, &message, 1, &accepted);
-  }
-  st = take_untold(c);
-  assert(c->state == OPEN && c->channel != NULL);
-  return st == MPROC_OK ? send_now(c, message) : st;
-}
-
-/* One message, after those that are queued already. */
-static mproc_status queue_one(mproc_channel *ch, mproc_view message) {
-  bool is_short = message.size <= MPROC_COPY_MAX;
-  mproc_status st = is_short ? ch->ops->queue(ch, message) : MPROC_AGAIN;
-  if (st != MPROC_AGAIN)
-    return st;
-  st = ch->ops->flush(ch);
-  if (st != MPROC_OK)
-    return st;
-  return is_short ? ch->ops->queue(ch, message) : ch->ops->send(ch, message);
-}
-
-mproc_status mproc_connection_queue(mproc_connection *c,
-                                    const mproc_view *messages, size_t n,
-                                    size_t *accepted) {
-  mproc_status st = take_untold(c);
-  size_t i = 0;
-  *accepted = 0;
-  assert(c->state == OPEN && c->channel != NULL);
-  mproc_watch_tell(&c->watches, MPROC_TOUCHED);
-  if (st != MPROC_OK || n == 0)
-    return st;
-  if (!holds(c))
-    c->holder = (uint32_t)mproc_os_pid();
-  else if (!is_ours(c))
-    return MPROC_NOT_OURS;
-  do {
-    st = queue_one(c->channel, messages[i]);
-    if (st == MPROC_OK)
-      i++;
-  } while (st == MPROC_OK && i < n && messages[i - 1].size <= MPROC_COPY_MAX);
-  *accepted = i;
-  return i > 0 ? MPROC_OK : st;
-}
-
-void mproc_connection_cork(mproc_connection *c, bool corked) {
-  c->corked = corked;
-}
-
-bool mproc_connection_is_corked(const mproc_connection *c) {
-  return c->corked;
-}
-
-mproc_status mproc_connection_flush(mproc_connection *c) {
-  mproc_status st = take_untold(c);
-  if (st == MPROC_OK && mproc_connection_holds(c)) {
-    st = c->channel->ops->flush(c->channel);
-    if (st != MPROC_AGAIN)
-      mproc_watch_tell(&c->watches, MPROC_TOUCHED);
-  }
-  return st;
-}
-
-/* Sends on what is held: the peer may wait for it before it answers. */
-static void pump(mproc_connection *c) {
-  if (mproc_connection_holds(c)) {
-    mproc_status st = c->channel->ops->flush(c->channel);
-    if (st != MPROC_AGAIN) {
-      c->untold = (int16_t)st;
-      mproc_watch_tell(&c->watches, MPROC_TOUCHED);
-    }
-  }
-}
-
-bool mproc_connection_holds(const mproc_connection *c) {
-  /* what a handshake holds is its own affair */
-  return c->state == OPEN && c->channel != NULL && holds(c) && is_ours(c);
-}
-
-/* The stream has lost its place (CPython, _bad_message_length). */
-static mproc_status bad_length(mproc_connection *c) {
-  c->lost_place = true;
-  if (c->writable)
-    c->readable = false;
-  else
-    close_channel(c);
-  return MPROC_BAD_LENGTH;
-}
-
-void mproc_connection_settimeout(mproc_connection *c, double seconds) {
-  c->limit = mproc_patience_limit(seconds);
-}
-
-/* What a receive does before it asks the channel. */
-static mproc_status begin_recv(mproc_connection *c, uint64_t *max) {
-  if (c->lost_place)
-    return MPROC_BAD_LENGTH;
-  assert(c->state == OPEN && c->channel != NULL);
-  if (!c->corked)
-    pump(c);
-  mproc_watch_tell(&c->watches, MPROC_TOUCHED);
-  if (*max > c->max_message)
-    *max = c->max_message;
-  return mproc_connection_settle(c);
-}
-
-/* What it makes of the channel's answer. */
-static mproc_status end_recv(mproc_connection *c, mproc_status st,
-                             const mproc_view *message) {
-  if (st == MPROC_AGAIN && c->corked)
-    pump(c); /* nobody answers what has not left */
-  if (st == MPROC_BAD_LENGTH)
-    return bad_length(c);
-  if (st == MPROC_OK && c->may_be_asked &&
-      mproc_handshake_is_challenge(*message))
-    return MPROC_AUTH_UNASKED;
-  return st;
-}
-
-/* NULL: it must not wait, since it has to go on sending meanwhile. */
-static const mproc_patience *patience(const mproc_connection *c,
-                                      mproc_time deadline, bool begun,
-                                      mproc_patience *p) {
-  p->deadline = deadline;
-  p->begun = begun;
-  p->limit = c->limit;
-  return deadline == 0 || holds(c) ? NULL : p;
-}
-
-mproc_status mproc_connection_recv_waiting(mproc_connection *c, uint64_t max,
-                                           mproc_time deadline, bool begun,
-                                           mproc_view *message) {
-  mproc_patience p;
-  mproc_status st = begin_recv(c, &max);
-  if (st != MPROC_OK)
-    return st;
-  st = c->channel->ops->recv_waiting(c->channel, max,
-                                     patience(c, deadline, begun, &p), message);
-  return end_recv(c, st, message);
-}
-
-mproc_status mproc_connection_recv(mproc_connection *c, uint64_t max,
-                                   mproc_view *message) {
-  return mproc_connection_recv_waiting(c, max, 0, false, message);
-}
-
-mproc_status mproc_connection_recv_into(mproc_connection *c,
-                                        mproc_time deadline, bool begun,
-                                        uint8_t *to, size_t room, bool *placed,
-                                        mproc_view *message) {
-  mproc_patience p;
-  uint64_t max = UINT64_MAX;
-  mproc_status st = begin_recv(c, &max);
-  *placed = false;
-  if (st != MPROC_OK)
-    return st;
-  st = c->channel->ops->recv_into(c->channel, max,
-                                  patience(c, deadline, begun, &p), to, room,
-                                  placed, message);
-  if (*placed) { /* which is a pop, too */
-    c->may_be_asked = false;
-    mproc_watch_tell(&c->watches, MPROC_TOUCHED);
-  }
-  return end_recv(c, st, message);
-}
-
-void mproc_connection_pop(mproc_connection *c) {
-  c->may_be_asked = false;
-  c->channel->ops->pop(c->channel);
-  mproc_watch_tell(&c->watches, MPROC_TOUCHED);
-}
-
-mproc_status mproc_connection_ready(mproc_connection *c, bool readable) {
-  bool was_open = c->state == OPEN;
-  mproc_status st = mproc_connection_step(c);
-  if (st != MPROC_OK)
-    return st == MPROC_AGAIN || st == MPROC_NOMEM ? st : MPROC_OK;
-  if (c->lost_place)
-    return MPROC_OK;
-  if (!was_open)
-    readable = false; /* it was the handshake's last message that made it so */
-  pump(c);
-  if (readable) /* what it takes from the system, others find only here */
-    mproc_watch_tell(&c->watches, MPROC_TOUCHED);
-  if (c->unsettled) {
-    st = readable ? mproc_connection_settle(c) : MPROC_AGAIN;
-    if (st != MPROC_OK)
-      return st == MPROC_AGAIN ? st : MPROC_OK;
-    readable = false; /* what was seen may have been the acknowledgement */
-  }
-  return c->channel->ops->ready(c->channel, c->max_message, readable);
-}
-
-bool mproc_connection_is_idle(const mproc_connection *c) {
+static void close_channel(mproc_connection *c) {
   mproc_channel *ch = c->channel;
-  return c->state == OPEN && !c->lost_place && !c->unsettled && ch != NULL &&
-         !ch->ops->holds(ch) && !ch->ops->buffers(ch) &&
-         ch->ops->ready(ch, UINT64_MAX, false) == MPROC_AGAIN;
+  if (ch == NULL)
+    return;
+  mproc_watch_tell(&c->watches, MPROC_RELEASED);
+  c->channel = NULL;
+  ch->ops->free(ch);
 }
 
-/* ---- handles ---- */
+static void end_opening(mproc_connection *c) {
+  mproc_opening *p = c->opening;
+  c->opening = NULL;
+  mproc_opening_free(p);
+}
 
-mproc_status mproc_connection_settle(mproc_connection *c) {
-  uint8_t byte = 0;
-  size_t got = 0;
-  mproc_status st;
-  if (!c->unsettled)
-    return MPROC_OK;
-  st = mproc_os_read(mproc_connection_handle(c), MPROC_SOCKET, &byte, 1, &got);
-  if (st == MPROC_AGAIN)
+static mproc_status advance(mproc_connection *c) {
+  mproc_status st = mproc_opening_step(c->opening, &c->channel);
+  if (st == MPROC_AGAIN || st == MPROC_NOMEM)
     return st;
-  c->unsettled = false;
-  mproc_watch_tell(&c->watches, MPROC_TOUCHED);
-  if (st == MPROC_OK && byte != 'A')
-    return bad_length(c);
+  c->state = st == MPROC_OK ? OPEN : FAILED;
+  c->untold = (int16_t)st;
+  end_opening(c);
+  if (st != MPROC_OK)
+    close_channel(c);
   return st;
 }
 
-mproc_status mproc_connection_send_handle(mproc_connection *c,
-                                          mproc_handle passed) {
-  mproc_status st = take_untold(c);
-  assert(c->state == OPEN && c->channel != NULL);
-  if (st == MPROC_OK && holds(c))
-    st = MPROC_NOT_OURS;
-  if (st == MPROC_OK)
-    st = mproc_connection_settle(c);
-  if (st == MPROC_OK && mproc_connection_buffers(c))
-    st = MPROC_BUFFERED;
-  if (st == MPROC_OK)
-    st = mproc_os_send_handle(mproc_connection_handle(c), passed);
-  if (st == MPROC_OK)
-    c->unsettled = mproc_os_acknowledges_handles();
-  return st;
+/* What those who watch it go by, while it is not open. */
+typedef struct Outlook {
+  mproc_pollitem item;
+  mproc_time wake;
+  uint8_t state;
+} Outlook;
+
+static Outlook outlook(const mproc_connection *c) {
+  Outlook o;
+  mproc_connection_want(c, MPROC_READ, &o.item, &o.wake);
+  o.state = c->state;
+  return o;
 }
 
-mproc_status mproc_connection_recv_handle(mproc_connection *c,
-                                          mproc_handle *passed) {
+/* Tells of a change only: two who watch the same would wake each other else. */
+static void tell_change(mproc_connection *c, const Outlook *before) {
+  Outlook now = outlook(c);
+  if (now.item.handle != before->item.handle ||
+      now.item.events != before->item.events || now.wake != before->wake ||
+      now.state != before->state)
+    mproc_watch_tell(&c->watches, MPROC_TOUCHED);
+}
+
+mproc_status mproc_connection_step(mproc_connection *c) {
+  Outlook before;
   mproc_status st;
-  if (c->lost_place)
-    return MPROC_BAD_LENGTH;
-  assert(c->state == OPEN && c->channel != NULL);
-  pump(c);
-  st = mproc_connection_settle(c);
-  if (st == MPROC_OK && mproc_connection_buffers(c))
-    st = MPROC_BUFFERED;
-  if (st == MPROC_OK)
-    st = mproc_os_recv_handle(mproc_connection_handle(c), passed);
+  if (c->state == OPEN)
+    return MPROC_OK;
+  if (c->state == FAILED)
+    return c->untold;
+  before = outlook(c);
+  st = advance(c);
+  tell_change(c, &before);
   return st;
 }
 
-bool mproc_connection_buffers(const mproc_connection *c) {
-  return c->channel != NULL && c->channel->ops->buffers(c->channel);
+void mproc_connection_postpone(mproc_connection *c, mproc_time by) {
+  if (c->opening != NULL && mproc_opening_postpone(c->opening, by))
+    mproc_watch_tell(&c->watches, MPROC_TOUCHED);
 }
+
+/* ---- what it waits for ---- */
 
 void mproc_connection_want(const mproc_connection *c, uint8_t events,
                            mproc_pollitem *item, mproc_time *wake) {
@@ -476,7 +163,7 @@ void mproc_connection_want(const mproc_connection *c, uint8_t events,
   }
   item->handle = mproc_connection_handle(c);
   item->events = events;
-  if (mproc_connection_holds(c))
+  if (mproc_connection_holds_ours(c))
     item->events |= MPROC_WRITE;
   item->ready = 0;
   *wake = MPROC_NEVER;
@@ -538,6 +225,15 @@ mproc_handle mproc_connection_handle(const mproc_connection *c) {
   if (c->channel == NULL)
     return MPROC_NO_HANDLE;
   return c->channel->ops->handle(c->channel);
+}
+
+mproc_status mproc_connection_lose_place(mproc_connection *c) {
+  c->lost_place = true;
+  if (c->writable)
+    c->readable = false;
+  else
+    close_channel(c);
+  return MPROC_BAD_LENGTH;
 }
 
 void mproc_connection_share(mproc_connection *c) {

@@ -23,8 +23,7 @@
 #include "core/status.h"
 #include "core/watch.h"
 
-/* Longer messages are not worth copying. */
-#define MPROC_COPY_MAX 16384
+/* ---- connection.c: how it is made, opens, is watched and ends ---- */
 
 /* Readable and writable, no key, no limit, all digests, no read-ahead. */
 extern const mproc_connection_options mproc_connection_defaults;
@@ -66,6 +65,80 @@ mproc_status mproc_connection_step(mproc_connection *c);
 
 /* Moves the deadline of a handshake by 'by' nanoseconds. */
 void mproc_connection_postpone(mproc_connection *c, mproc_time by);
+
+/*
+** What a connection that said AGAIN waits for. 'events' is MPROC_READ for a
+** receive, MPROC_WRITE for a send or flush, and that is added while something
+** is held; while it is not open, what mproc_connection_step waits for is asked
+** instead. '*wake': when to call again in any case.
+*/
+void mproc_connection_want(const mproc_connection *c, uint8_t events,
+                           mproc_pollitem *item, mproc_time *wake);
+
+/*
+** Whether 'item', which mproc_connection_want made and mproc_os_poll has seen,
+** means "readable" to mproc_connection_ready.
+*/
+bool mproc_connection_is_touched(const mproc_connection *c,
+                                 const mproc_pollitem *item);
+
+/*
+** Who watches it (mproc_watch): is told of all that changes what it waits for,
+** or what it has buffered.
+*/
+mproc_link *mproc_connection_watches(mproc_connection *c);
+
+/* Ends all watches: it changes hands. */
+void mproc_connection_unwatch(mproc_connection *c);
+
+/*
+** Whether it has come to OPEN and nobody has heard of that: of a client whose
+** user does not wait for it, once mproc_connection_announce was called and until
+** mproc_connection_heard is.
+*/
+bool mproc_connection_has_news(const mproc_connection *c);
+void mproc_connection_announce(mproc_connection *c);
+void mproc_connection_heard(mproc_connection *c);
+
+/*
+** A note for pollers: for as long as it is not open, somebody else waits for its
+** handle and steps it.
+*/
+void mproc_connection_reserve(mproc_connection *c, bool reserved);
+bool mproc_connection_is_reserved(const mproc_connection *c);
+
+/* Whether mproc_connection_step has come to OK. */
+bool mproc_connection_is_open(const mproc_connection *c);
+
+/*
+** Whether it has no handle any more: it failed, or was read to its ruin. False
+** while it is connecting.
+*/
+bool mproc_connection_is_closed(const mproc_connection *c);
+
+/* Whether it was made readable; false after BAD_LENGTH, where that has not
+   closed it. */
+bool mproc_connection_is_readable(const mproc_connection *c);
+
+/* Its handle, still its own; MPROC_NO_HANDLE while connecting or closed. */
+mproc_handle mproc_connection_handle(const mproc_connection *c);
+
+/*
+** Another process is to have its handle, too: leaves that as it was made
+** (mproc_os_set_read_limit), for good.
+*/
+void mproc_connection_share(mproc_connection *c);
+
+/* Frees it and gives its handle up to the caller, as it was made. */
+mproc_handle mproc_connection_detach(mproc_connection *c);
+
+/* Frees it, closes its handle, wipes its secrets. NULL is fine. */
+void mproc_connection_free(mproc_connection *c);
+
+/* ---- connection_messages.c: what it sends and receives ---- */
+
+/* Longer messages are not worth copying. */
+#define MPROC_COPY_MAX 16384
 
 /*
 ** Begins to send; the connection is open and holds nothing. Statuses and the
@@ -163,6 +236,8 @@ bool mproc_connection_is_idle(const mproc_connection *c);
 /* Whether bytes that came are held here, and not in the system. */
 bool mproc_connection_buffers(const mproc_connection *c);
 
+/* ---- connection_handles.c: the handles that it passes ---- */
+
 /*
 ** Sends a handle of what 'passed' is, as mproc_os_send_handle does, after what
 ** is held was flushed; the connection is open, over a socket for which
@@ -185,74 +260,5 @@ mproc_status mproc_connection_settle(mproc_connection *c);
 */
 mproc_status mproc_connection_recv_handle(mproc_connection *c,
                                           mproc_handle *passed);
-
-/*
-** What a connection that said AGAIN waits for. 'events' is MPROC_READ for a
-** receive, MPROC_WRITE for a send or flush, and that is added while something
-** is held; while it is not open, what mproc_connection_step waits for is asked
-** instead. '*wake': when to call again in any case.
-*/
-void mproc_connection_want(const mproc_connection *c, uint8_t events,
-                           mproc_pollitem *item, mproc_time *wake);
-
-/*
-** Whether 'item', which mproc_connection_want made and mproc_os_poll has seen,
-** means "readable" to mproc_connection_ready.
-*/
-bool mproc_connection_is_touched(const mproc_connection *c,
-                                 const mproc_pollitem *item);
-
-/*
-** Who watches it (mproc_watch): is told of all that changes what it waits for,
-** or what it has buffered.
-*/
-mproc_link *mproc_connection_watches(mproc_connection *c);
-
-/* Ends all watches: it changes hands. */
-void mproc_connection_unwatch(mproc_connection *c);
-
-/*
-** Whether it has come to OPEN and nobody has heard of that: of a client whose
-** user does not wait for it, once mproc_connection_announce was called and until
-** mproc_connection_heard is.
-*/
-bool mproc_connection_has_news(const mproc_connection *c);
-void mproc_connection_announce(mproc_connection *c);
-void mproc_connection_heard(mproc_connection *c);
-
-/*
-** A note for pollers: for as long as it is not open, somebody else waits for its
-** handle and steps it.
-*/
-void mproc_connection_reserve(mproc_connection *c, bool reserved);
-bool mproc_connection_is_reserved(const mproc_connection *c);
-
-/* Whether mproc_connection_step has come to OK. */
-bool mproc_connection_is_open(const mproc_connection *c);
-
-/*
-** Whether it has no handle any more: it failed, or was read to its ruin. False
-** while it is connecting.
-*/
-bool mproc_connection_is_closed(const mproc_connection *c);
-
-/* Whether it was made readable; false after BAD_LENGTH, where that has not
-   closed it. */
-bool mproc_connection_is_readable(const mproc_connection *c);
-
-/* Its handle, still its own; MPROC_NO_HANDLE while connecting or closed. */
-mproc_handle mproc_connection_handle(const mproc_connection *c);
-
-/*
-** Another process is to have its handle, too: leaves that as it was made
-** (mproc_os_set_read_limit), for good.
-*/
-void mproc_connection_share(mproc_connection *c);
-
-/* Frees it and gives its handle up to the caller, as it was made. */
-mproc_handle mproc_connection_detach(mproc_connection *c);
-
-/* Frees it, closes its handle, wipes its secrets. NULL is fine. */
-void mproc_connection_free(mproc_connection *c);
 
 #endif
