@@ -4,8 +4,6 @@
 */
 #include "binding/lmp.h"
 
-#include <string.h>
-
 /* Stack: ..., client at 1. Goes on until it is open, or has failed. */
 static int handshake_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = lmp_checkconnection(L, 1);
@@ -80,17 +78,6 @@ int lmp_client_new(lua_State *L) {
   return lmp_block(L, connect_step, MPROC_NEVER);
 }
 
-/* __index: as a Connection's, and 'address'. */
-static int client_index(lua_State *L) {
-  if (lua_type(L, 2) == LUA_TSTRING &&
-      strcmp(lua_tostring(L, 2), "address") == 0 &&
-      lmp_toconnection(L, 1) != NULL) {
-    lua_getiuservalue(L, 1, LMP_ADDRESS);
-    return 1;
-  }
-  return lmp_connection_index(L);
-}
-
 /* ---- the tables ---- */
 
 /* clang-format off */
@@ -102,6 +89,6 @@ static const luaL_Reg methods[] = { /* beside a Connection's */
 
 void lmp_openclient(lua_State *L) {
   lmp_newtype(L, LMP_CLIENT, lmp_connection_methods, lmp_connection_metamethods,
-              client_index, &lmp_state(L)->client_mt);
+              lmp_connection_index, &lmp_state(L)->client_mt);
   lmp_setfunctions(L, methods);
 }

@@ -1,6 +1,5 @@
 /*
-** lconnection.c: the userdata of a Connection, and of a Client, which has all of
-** its methods.
+** lconnection.c: the userdata of a Connection, which a Client's is, too.
 */
 #include "binding/lmp.h"
 
@@ -109,14 +108,11 @@ mproc_time lmp_deadlineof(const lmp_Connection *c) {
   return mproc_deadline_after(mproc_os_now(), c->timeout);
 }
 
-static mproc_handle handle_of(const lmp_Connection *c) {
-  return c->core == NULL ? MPROC_NO_HANDLE : mproc_connection_handle(c->core);
-}
-
 /* [-0, +1, m] Pushes the text that names the other end in messages. */
 static const char *push_name(lua_State *L, int idx, const lmp_Connection *c) {
   char text[MPROC_ADDRESS_TEXT_MAX];
-  mproc_handle h = handle_of(c);
+  mproc_handle h =
+      c->core == NULL ? MPROC_NO_HANDLE : mproc_connection_handle(c->core);
   mproc_address a;
   if (lua_getiuservalue(L, idx, LMP_NAME) == LUA_TSTRING)
     return lua_tostring(L, -1);
@@ -340,75 +336,7 @@ static int conn_timeout(lua_State *L) {
   return 1;
 }
 
-/* ---- properties ---- */
-
-static void push_closed(lua_State *L, const lmp_Connection *c) {
-  lua_pushboolean(L, lmp_isclosed(c));
-}
-
-static void push_peer(lua_State *L, const lmp_Connection *c) {
-  mproc_address a;
-  mproc_handle h = handle_of(c);
-  if (h != MPROC_NO_HANDLE && mproc_os_peer_address(h, &a))
-    lmp_pushaddress(L, &a);
-  else
-    lua_pushnil(L);
-}
-
-static void push_credentials(lua_State *L, const lmp_Connection *c) {
-  mproc_credentials peer;
-  mproc_handle h = handle_of(c);
-  if (h == MPROC_NO_HANDLE || !mproc_os_peer_credentials(h, &peer)) {
-    lua_pushnil(L);
-    return;
-  }
-  lua_createtable(L, 0, 3);
-  lua_pushinteger(L, (lua_Integer)peer.uid);
-  lua_setfield(L, -2, "uid");
-  lua_pushinteger(L, (lua_Integer)peer.gid);
-  lua_setfield(L, -2, "gid");
-  if (peer.pid != 0) {
-    lua_pushinteger(L, (lua_Integer)peer.pid);
-    lua_setfield(L, -2, "pid");
-  }
-}
-
-static void push_readable(lua_State *L, const lmp_Connection *c) {
-  lua_pushboolean(L, c->core == NULL ? c->may_read
-                                     : mproc_connection_is_readable(c->core));
-}
-
-static void push_writable(lua_State *L, const lmp_Connection *c) {
-  lua_pushboolean(L, c->may_write);
-}
-
-typedef struct Property {
-  const char *name;
-  void (*push)(lua_State *L, const lmp_Connection *c);
-} Property;
-
-static const Property properties[] = {
-    {"closed", push_closed},     {"credentials", push_credentials},
-    {"peer", push_peer},         {"readable", push_readable},
-    {"writable", push_writable},
-};
-
-/* __index: a method (upvalue 2), or a property. */
-int lmp_connection_index(lua_State *L) {
-  lua_pushvalue(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(2)) == LUA_TNIL &&
-      lua_type(L, 2) == LUA_TSTRING) {
-    const lmp_Connection *c = check_any(L, 1);
-    const char *name = lua_tostring(L, 2);
-    for (size_t i = 0; i < sizeof properties / sizeof properties[0]; i++) {
-      if (strcmp(properties[i].name, name) == 0) {
-        properties[i].push(L, c);
-        break;
-      }
-    }
-  }
-  return 1;
-}
+/* ---- what it prints as ---- */
 
 static int conn_tostring(lua_State *L) {
   const lmp_Connection *c = check_any(L, 1);

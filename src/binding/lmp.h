@@ -325,8 +325,8 @@ bool lmp_towaiting(lua_State *L, int idx, mproc_pollitem *item,
 /* [-0, +0, m] Makes the type. */
 void lmp_openwaiter(lua_State *L);
 
-/* ---- lconnection.c, lreceive.c, lsend.c, lbatch.c, lhandle.c, lcodec.c,
-   ladopt.c, lclient.c: connections ---- */
+/* ---- lconnection.c, lproperty.c, lreceive.c, lsend.c, lbatch.c, lhandle.c,
+   lcodec.c, ladopt.c, lclient.c: connections ---- */
 
 /* A Connection or a Client. There may be thousands: it is packed. */
 typedef struct lmp_Connection {
@@ -483,7 +483,7 @@ int lmp_connection_cork(lua_State *L);
 int lmp_send_handle(lua_State *L);
 int lmp_recv_handle(lua_State *L);
 
-/* The methods and metamethods that Connection and Client share. */
+/* What Connection and Client share: methods, metamethods, and __index. */
 extern const luaL_Reg lmp_connection_methods[];
 extern const luaL_Reg lmp_connection_metamethods[];
 int lmp_connection_index(lua_State *L);
