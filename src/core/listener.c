@@ -1,10 +1,13 @@
 /*
-** listener.c: accepting, the pending handshakes, and the socket file.
+** listener.c: the peers of a bound address, from accepting them to handing them
+** over.
 */
 #include "core/listener.h"
 
 #include <assert.h>
 #include <string.h>
+
+#include "core/bound.h"
 
 /* A peer keeps its place among the pending for this long at least. */
 #define FAIR_CHANCE MPROC_SECOND
@@ -26,18 +29,13 @@ typedef struct Peer {
 struct mproc_listener {
   mproc_context *ctx;
   mproc_link watches;
-  mproc_handle handle;
-  int64_t owner; /* the process that may unlink */
-  mproc_address address;
-  mproc_file_id file;
+  mproc_bound bound;
   mproc_connection_options options; /* its key is 'key' */
   double timeout;
   uint8_t *key;    /* owned; NULL where there is none or it is empty */
   uint32_t *allow; /* owned; NULL: anyone */
   size_t allow_count;
   mproc_time attended; /* when the last step ended */
-  bool has_file;
-  bool has_private;    /* the file's directory is ours, too */
   mproc_sockaddr last; /* the last peer that was taken well; zeros: none */
   Peer *peers;         /* owned; NULL before the first */
   size_t capacity;
@@ -45,7 +43,7 @@ struct mproc_listener {
   size_t ended;
 };
 
-/* ---- binding ---- */
+/* ---- making one ---- */
 
 /* A copy of 'size' bytes; '*copy' is NULL where there are none. */
 static mproc_status copy_of(mproc_context *ctx, const void *p, size_t size,
@@ -83,47 +81,6 @@ static mproc_status keep_options(mproc_listener *l,
   return st;
 }
 
-static mproc_status fresh_address(mproc_listener *l, mproc_family family) {
-  mproc_address *a = &l->address;
-  mproc_status st = MPROC_OK;
-  if (family == MPROC_FAMILY_NONE)
-    family = mproc_os_default_family();
-  a->family = (uint8_t)family;
-  if (family == MPROC_AF_INET || family == MPROC_AF_INET6) {
-    const char *host = family == MPROC_AF_INET ? "localhost" : "::1";
-    a->size = (uint16_t)strlen(host);
-    memcpy(a->name, host, a->size);
-  } else {
-    st = mproc_os_private_path("listener", a->name, &a->size);
-    l->has_private = st == MPROC_OK;
-  }
-  return st;
-}
-
-/* Tries each of the address's meanings until one can be bound. */
-static mproc_status bind_first(mproc_listener *l,
-                               const mproc_listen_options *o) {
-  mproc_sockaddr at[8];
-  size_t n = 0;
-  mproc_status st = mproc_os_resolve(&l->address, true, at, 8, &n);
-  if (st != MPROC_OK)
-    return st;
-  for (size_t i = 0; i < n; i++) {
-    st = mproc_os_listen(&at[i], o, &l->handle);
-    if (st == MPROC_OK)
-      break;
-  }
-  return st;
-}
-
-static void remember_binding(mproc_listener *l) {
-  bool path = l->address.family == MPROC_AF_UNIX;
-  if (path && !mproc_address_is_abstract(&l->address))
-    l->has_file = mproc_os_file_id(l->address.name, &l->file);
-  else /* the port is known only now */
-    mproc_os_local_address(l->handle, &l->address);
-}
-
 mproc_status mproc_listener_new(mproc_context *ctx, const mproc_address *at,
                                 mproc_family family,
                                 const mproc_listener_options *o,
@@ -134,24 +91,18 @@ mproc_status mproc_listener_new(mproc_context *ctx, const mproc_address *at,
     return MPROC_NOMEM;
   l->ctx = ctx;
   mproc_list_init(&l->watches);
-  l->handle = MPROC_NO_HANDLE;
-  l->owner = mproc_os_pid();
+  mproc_bound_init(&l->bound);
   st = keep_options(l, o);
-  if (st == MPROC_OK && at != NULL)
-    l->address = *at;
-  else if (st == MPROC_OK)
-    st = fresh_address(l, family);
   if (st == MPROC_OK)
-    st = bind_first(l, &o->socket);
+    st = mproc_bound_open(&l->bound, at, family, &o->socket);
   if (st != MPROC_OK) {
     mproc_listener_free(l);
     return st;
   }
-  remember_binding(l);
-  l->options.local = l->address.family == MPROC_AF_UNIX;
+  l->options.local = l->bound.address.family == MPROC_AF_UNIX;
   if (!l->options.local)
-    l->options.tuned = mproc_os_tune_accepted(l->handle, l->options.keepalive,
-                                              l->options.has_authkey);
+    l->options.tuned = mproc_os_tune_accepted(
+        l->bound.handle, l->options.keepalive, l->options.has_authkey);
   l->attended = mproc_os_now();
   *out = l;
   return MPROC_OK;
@@ -258,7 +209,7 @@ static mproc_status accept_all(mproc_listener *l, mproc_time now) {
        the backlog, where they cost no descriptor. */
     if (!l->options.has_authkey && l->count > 0)
       break;
-    st = mproc_os_accept(l->handle, &h, &peer);
+    st = mproc_os_accept(l->bound.handle, &h, &peer);
     if (st != MPROC_OK)
       return st;
     make_room(l);
@@ -351,7 +302,7 @@ void mproc_listener_want_own(const mproc_listener *l, mproc_pollitem *item,
   mproc_time room = room_at(l);
   bool has_room = room <= mproc_os_now();
   *wake = has_room ? MPROC_NEVER : room;
-  item->handle = l->handle;
+  item->handle = l->bound.handle;
   item->events = has_room ? MPROC_READ : 0;
   item->ready = 0;
 }
@@ -378,7 +329,7 @@ size_t mproc_listener_want(const mproc_listener *l, mproc_pollitem *items,
 bool mproc_listener_is_called(const mproc_listener *l,
                               const mproc_pollitem *items, size_t n) {
   for (size_t i = 0; i < n; i++) {
-    if (items[i].handle == l->handle)
+    if (items[i].handle == l->bound.handle)
       return items[i].ready != 0;
   }
   return true; /* there was no room for anybody: there may be now */
@@ -399,7 +350,7 @@ mproc_link *mproc_listener_watches(mproc_listener *l) {
 /* ---- what it is, and its end ---- */
 
 const mproc_address *mproc_listener_address(const mproc_listener *l) {
-  return &l->address;
+  return &l->bound.address;
 }
 
 bool mproc_listener_last_accepted(const mproc_listener *l, mproc_address *out) {
@@ -407,16 +358,7 @@ bool mproc_listener_last_accepted(const mproc_listener *l, mproc_address *out) {
 }
 
 mproc_handle mproc_listener_handle(const mproc_listener *l) {
-  return l->handle;
-}
-
-static void remove_files(const mproc_listener *l) {
-  if (l->owner != mproc_os_pid())
-    return; /* a forked child: the socket is still its parent's */
-  if (l->has_file)
-    mproc_os_unlink_same(l->address.name, l->file);
-  if (l->has_private)
-    mproc_os_remove_private(l->address.name);
+  return l->bound.handle;
 }
 
 void mproc_listener_free(mproc_listener *l) {
@@ -426,10 +368,8 @@ void mproc_listener_free(mproc_listener *l) {
   a = &l->ctx->allocator;
   for (size_t i = 0; i < l->count; i++)
     mproc_connection_free(l->peers[i].connection);
-  remove_files(l); /* while the open socket still keeps its inode taken */
   mproc_watch_tell(&l->watches, MPROC_RELEASED);
-  if (l->handle != MPROC_NO_HANDLE)
-    mproc_os_close(l->handle);
+  mproc_bound_close(&l->bound);
   mproc_watch_tell(&l->watches, MPROC_ENDED);
   if (l->peers != NULL)
     mproc_free(a, l->peers, l->capacity * sizeof(Peer));
