@@ -1,6 +1,6 @@
 /*
-** polled.h: what poller.c and polled.c share: a poller and its entries, each of
-** which follows what one object waits for.
+** polled.h: what poller.c, poller_objects.c and polled.c share: a poller and its
+** entries, each of which follows what one object waits for.
 */
 #ifndef MPROC_POLLED_H
 #define MPROC_POLLED_H
@@ -105,6 +105,13 @@ mproc_status mproc_polled_visit(mproc_polled *e);
 bool mproc_polled_is_mute(const mproc_polled *e);
 
 /* ---- poller.c ---- */
+
+/*
+** After fork(2): gives it a set of its own, and the pollers in it, whose handles
+** are in that. To be called first by whatever asks the system. OK; NOMEM or a
+** system error, for the next time.
+*/
+mproc_status mproc_poller_claim(mproc_poller *p);
 
 /* Keeps a handle that signals readable for as long as somebody should look. */
 void mproc_poller_update_signal(mproc_poller *p);

@@ -1,5 +1,6 @@
 /*
-** poller.c: the queues of a poller's entries, and who is looked at when.
+** poller.c: the looks of a poller: which of its entries are looked at when, and
+** taken.
 */
 #include "core/polled.h"
 
@@ -29,14 +30,12 @@ static mproc_status renew(mproc_poller *p) {
   return st;
 }
 
-/* After fork(2): a set of our own, also of the pollers in this one, whose
-   handles are in it. */
-static mproc_status claim(mproc_poller *p) {
+mproc_status mproc_poller_claim(mproc_poller *p) {
   mproc_status st = MPROC_OK;
   if (!mproc_registry_is_inherited(p->registry))
     return MPROC_OK;
   for (mproc_link *l = p->pollers.next; l != &p->pollers; l = l->next) {
-    st = claim(MPROC_LISTED(l, mproc_polled, same)->object.poller);
+    st = mproc_poller_claim(MPROC_LISTED(l, mproc_polled, same)->object.poller);
     if (st != MPROC_OK)
       return st;
   }
@@ -137,7 +136,7 @@ static void each_listener(const mproc_poller *p, void (*f)(mproc_listener *)) {
 
 mproc_status mproc_poller_look(mproc_poller *p, bool attended,
                                mproc_time deadline) {
-  mproc_status st = claim(p);
+  mproc_status st = mproc_poller_claim(p);
   if (st != MPROC_OK)
     return st;
   if (!attended && !p->exported)
@@ -149,7 +148,7 @@ mproc_status mproc_poller_look(mproc_poller *p, bool attended,
 }
 
 mproc_status mproc_poller_settle(mproc_poller *p) {
-  mproc_status st = claim(p);
+  mproc_status st = mproc_poller_claim(p);
   if (st != MPROC_OK)
     return st;
   look_anew(p);
@@ -242,145 +241,6 @@ mproc_status mproc_poller_export(mproc_poller *p, mproc_handle *h) {
   p->exported = true;
   *h = mproc_poller_handle(p);
   return MPROC_OK;
-}
-
-/* ---- adding and removing ---- */
-
-/* Adds the object to 'list' of 'p', and tells its 'watches' so. */
-static mproc_status add(mproc_poller *p, mproc_polled_kind kind,
-                        mproc_polled_object object, mproc_link *list,
-                        mproc_link *watches, int64_t id, mproc_polled **out) {
-  mproc_polled *e = mproc_polled_new(p, kind, id);
-  mproc_status st;
-  if (e == NULL)
-    return MPROC_NOMEM;
-  e->object = object;
-  mproc_list_append(list, &e->same);
-  st = claim(p);
-  if (st == MPROC_OK)
-    st = mproc_polled_follow(e);
-  if (st != MPROC_OK) {
-    mproc_polled_free_peers(e);
-    mproc_polled_free(e);
-    return st;
-  }
-  mproc_list_append(watches, &e->watch.link);
-  p->count++;
-  mproc_polled_touch(e); /* something may be buffered */
-  *out = e;
-  return MPROC_OK;
-}
-
-mproc_status mproc_poller_add_connection(mproc_poller *p, mproc_connection *c,
-                                         int64_t id, mproc_polled **out) {
-  mproc_polled_object object;
-  object.connection = c;
-  return add(p, MPROC_POLLED_CONNECTION, object, &p->others,
-             mproc_connection_watches(c), id, out);
-}
-
-mproc_status mproc_poller_add_listener(mproc_poller *p, mproc_listener *l,
-                                       int64_t id, mproc_polled **out) {
-  mproc_polled_object object;
-  object.listener = l;
-  return add(p, MPROC_POLLED_LISTENER, object, &p->listeners,
-             mproc_listener_watches(l), id, out);
-}
-
-mproc_status mproc_poller_add_poller(mproc_poller *p, mproc_poller *q,
-                                     int64_t id, mproc_polled **out) {
-  mproc_polled_object object;
-  mproc_status st = claim(q);
-  object.poller = q;
-  if (st != MPROC_OK)
-    return st;
-  return add(p, MPROC_POLLED_POLLER, object, &p->pollers, &q->watches, id, out);
-}
-
-mproc_status mproc_poller_add_handle(mproc_poller *p, mproc_handle h,
-                                     uint8_t events, mproc_time wake,
-                                     int64_t id, mproc_polled **out) {
-  mproc_polled *e = mproc_polled_new(p, MPROC_POLLED_HANDLE, id);
-  mproc_status st;
-  if (e == NULL)
-    return MPROC_NOMEM;
-  mproc_list_append(&p->others, &e->same);
-  st = mproc_poller_change(e, h, events, wake, true);
-  if (st != MPROC_OK) {
-    mproc_polled_free(e);
-    return st;
-  }
-  p->count++;
-  *out = e;
-  return MPROC_OK;
-}
-
-bool mproc_poller_has_connection(const mproc_poller *p, mproc_connection *c) {
-  const mproc_link *watches = mproc_connection_watches(c);
-  for (const mproc_link *l = watches->next; l != watches; l = l->next)
-    if (mproc_polled_is_of(MPROC_LISTED(l, mproc_watch, link), p))
-      return true;
-  return false;
-}
-
-bool mproc_poller_reaches(const mproc_poller *p, const mproc_poller *q) {
-  if (p == q)
-    return true;
-  for (const mproc_link *l = p->pollers.next; l != &p->pollers; l = l->next)
-    if (mproc_poller_reaches(MPROC_LISTED(l, mproc_polled, same)->object.poller,
-                             q))
-      return true;
-  return false;
-}
-
-mproc_status mproc_poller_change(mproc_polled *e, mproc_handle h,
-                                 uint8_t events, mproc_time wake, bool again) {
-  mproc_status st = claim(e->poller);
-  if (st != MPROC_OK)
-    return st;
-  if (e->deadline != wake) { /* which no handle tells a poller around it */
-    mproc_polled_set_deadline(e, wake);
-    mproc_watch_tell(&e->poller->watches, MPROC_TOUCHED);
-  }
-  return mproc_registry_set(e->poller->registry, &e->wish, h, events, again);
-}
-
-mproc_time mproc_poller_deadline(const mproc_polled *e) {
-  return e->deadline;
-}
-
-void mproc_poller_mark(mproc_polled *e) {
-  e->marked = true;
-  mproc_polled_touch(e);
-}
-
-void mproc_poller_end(mproc_polled *e) {
-  mproc_polled_end(e);
-}
-
-void mproc_poller_remove(mproc_polled *e) {
-  if (!e->ended)
-    e->poller->count--;
-  mproc_polled_free_peers(e);
-  mproc_polled_free(e);
-}
-
-int64_t mproc_poller_id(const mproc_polled *e) {
-  return e->id;
-}
-
-bool mproc_poller_take_ended(mproc_poller *p, int64_t *id) {
-  mproc_polled *e;
-  if (mproc_list_is_empty(&p->ended))
-    return false;
-  e = MPROC_LISTED(p->ended.next, mproc_polled, queue);
-  *id = e->id;
-  mproc_polled_free(e);
-  return true;
-}
-
-size_t mproc_poller_count(const mproc_poller *p) {
-  return p->count;
 }
 
 /* ---- the poller itself ---- */

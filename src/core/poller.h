@@ -31,6 +31,8 @@ mproc_status mproc_poller_new(const mproc_allocator *a, mproc_poller **p);
 /* Frees it; what it watches goes on without it. NULL is fine. */
 void mproc_poller_free(mproc_poller *p);
 
+/* ---- poller_objects.c: what is in it ---- */
+
 /*
 ** Watch an object. 'id' is what the poller calls it. OK: '*e' is the poller's,
 ** until mproc_poller_remove or mproc_poller_take_ended. Otherwise nothing has
@@ -80,6 +82,11 @@ int64_t mproc_poller_id(const mproc_polled *e);
 /* Frees the entry of an object that has ended; false: there is none. */
 bool mproc_poller_take_ended(mproc_poller *p, int64_t *id);
 
+/* How many objects it watches. */
+size_t mproc_poller_count(const mproc_poller *p);
+
+/* ---- poller.c: looking ---- */
+
 /*
 ** Looks; where nothing is ready, it may wait for that until 'deadline' (0: not at
 ** all) or a signal. What was ready before and not taken is looked at anew.
@@ -127,8 +134,5 @@ mproc_status mproc_poller_entrust(mproc_poller *p);
 ** (poll(2)).
 */
 mproc_status mproc_poller_export(mproc_poller *p, mproc_handle *h);
-
-/* How many objects it watches. */
-size_t mproc_poller_count(const mproc_poller *p);
 
 #endif
