@@ -276,7 +276,7 @@ typedef struct lmp_Operation {
   lmp_Wait w;
 } lmp_Operation;
 
-/* ---- lwaiter.c: waiting in an event loop of the program ---- */
+/* ---- lwaiter.c: the waiter of a program ---- */
 
 /* connection.set_waiter */
 int lmp_set_waiter(lua_State *L);
@@ -287,14 +287,16 @@ int lmp_set_waiter(lua_State *L);
 */
 int lmp_nonblocking(lua_State *L);
 
+/* [-0, +0, -] Whether there is one. */
+bool lmp_haswaiter(lua_State *L);
+
+/* ---- lwaiting.c: waiting in an event loop of the program ---- */
+
 /*
 ** Nanoseconds between two looks, where no handle tells a loop of the program of all
 ** that it waits for: pollers over poll(2) have none.
 */
 #define LMP_BLIND_PAUSE (MPROC_SECOND / 50)
-
-/* [-0, +0, -] Whether there is one. */
-bool lmp_haswaiter(lua_State *L);
 
 /*
 ** [-0, +5, m] Pushes a Waiting, with a copy of 'op' in it, the waiter and its
@@ -323,7 +325,7 @@ bool lmp_towaiting(lua_State *L, int idx, mproc_pollitem *item,
                    mproc_time *until);
 
 /* [-0, +0, m] Makes the type. */
-void lmp_openwaiter(lua_State *L);
+void lmp_openwaiting(lua_State *L);
 
 /* ---- lconnection.c, lproperty.c, lreceive.c, lsend.c, lbatch.c, lhandle.c,
    lcodec.c, ladopt.c, lclient.c: connections ---- */

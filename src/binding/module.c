@@ -37,7 +37,7 @@ static int open_module(lua_State *L) {
   lmp_openerror(L);
   lmp_openaddress(L);
   lmp_openhandshake(L);
-  lmp_openwaiter(L);
+  lmp_openwaiting(L);
   lua_newtable(L);
   lmp_setfunctions(L, functions);
   lmp_openbuffer(L);
