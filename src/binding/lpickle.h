@@ -157,6 +157,8 @@ static inline void lmp_pickle_memoize(Run *r, uint32_t *place) {
 /* Makes the next string of each be written anew. */
 void lmp_pickle_forget_strings(Pickler *p);
 
+/* ---- lpickle_walk.c ---- */
+
 /*
 ** [-1, +2, m] Begins the frame of the container on the top, whose two slots
 ** these are from now on.
@@ -184,6 +186,10 @@ bool lmp_pickle_save(Run *r);
 
 /* The same, where it is known to be a table. */
 bool lmp_pickle_table(Run *r);
+
+/* [-0, +0 or more, e] Writes the value at VALUE and all that is in it. False: as
+   above. */
+bool lmp_pickle_walk(Run *r);
 
 /* ---- lpickle_scalar.c; see lpickle_scalar.h, too ---- */
 
