@@ -166,7 +166,7 @@ void lmp_pushfamilies(lua_State *L);
 /* [-0, +0, m] Makes the metatable of address tables. */
 void lmp_openaddress(lua_State *L);
 
-/* ---- loption.c: checked numbers, and tables of options ---- */
+/* ---- lnumber.c: checked numbers ---- */
 
 /*
 ** [-0, +0, v] Seconds in argument 'idx': negative counts as 0, nil and none
@@ -182,6 +182,8 @@ void lmp_pushleft(lua_State *L, mproc_time until);
 
 /* [-0, +0, v] A size: an integer from 0 on. nil and none are 'otherwise'. */
 uint64_t lmp_optsize(lua_State *L, int idx, uint64_t otherwise);
+
+/* ---- loption.c: tables of options ---- */
 
 /* Everything that an options table can say. */
 typedef struct lmp_Options {
