@@ -267,6 +267,12 @@ int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline);
 */
 int lmp_try(lua_State *L, lmp_Step step);
 
+/* Whether a step may go by the habit of its object (core/habit.h): it has not
+   waited yet, and may. */
+static inline bool lmp_hashabit(lua_State *L, const lmp_Wait *w) {
+  return w->may_wait && !w->waited && !w->expired && !lmp_state(L)->ctx.slow;
+}
+
 /* [-0, +0, -] Whether a hook is set, here or on the main thread: Ctrl-C's,
    perhaps, which lmp_block lets run once a step has said AGAIN. */
 bool lmp_ishooked(lua_State *L);
@@ -337,7 +343,7 @@ typedef struct lmp_Connection {
   mproc_connection *core; /* NULL: closed */
   double timeout;         /* seconds of a blocking call; HUGE_VAL: no limit */
   float spin;             /* seconds that a receive looks before it waits */
-  mproc_habit habit;      /* of its receives */
+  mproc_habit habit;      /* of its waits */
   uint32_t waits; /* coroutines that wait for its handle in other loops */
   uint32_t received : 29; /* messages taken; wraps around */
   bool may_read : 1;      /* as it was made; the peer cannot change it */

@@ -74,16 +74,9 @@ static mproc_status look(const lmp_Wait *w, lmp_Connection *c, bool begun,
   return st;
 }
 
-/* Whether it may go by habit: nothing has been tried yet, and it may wait. */
-static bool has_habit(lua_State *L, const lmp_Wait *w,
-                      const lmp_Connection *c) {
-  return w->may_wait && !w->waited && !w->expired && c->spin <= 0 &&
-         !lmp_state(L)->ctx.slow;
-}
-
 static mproc_status find(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
                          Incoming *in) {
-  bool habit = has_habit(L, w, c);
+  bool habit = c->spin <= 0 && lmp_hashabit(L, w);
   bool gives_way = habit && mproc_habit_gives_way(&c->habit);
   mproc_status st = MPROC_AGAIN;
   if (!habit || !mproc_connection_is_idle(c->core) ||

@@ -52,6 +52,44 @@ static mproc_status send_string(lua_State *L, lmp_Connection *c, bool corked) {
   return MPROC_AGAIN;
 }
 
+/* Whether the string at index 2 was accepted: true is in its place then. */
+static bool is_accepted(lua_State *L) {
+  return lua_type(L, 2) == LUA_TBOOLEAN;
+}
+
+/* [-0, +0, -] Sends what can leave now: what is held, and then the string. */
+static mproc_status send_now(lua_State *L, lmp_Connection *c) {
+  bool corked = mproc_connection_is_corked(c->core);
+  bool accepted = is_accepted(L);
+  mproc_status st = MPROC_OK;
+  if (!corked && (accepted || c->anchored || mproc_connection_holds(c->core)))
+    st = lmp_flushheld(L, c);
+  return st == MPROC_OK && !accepted ? send_string(L, c, corked) : st;
+}
+
+static bool gives_way(lua_State *L, const lmp_Wait *w, lmp_Connection *c) {
+  return lmp_hashabit(L, w) && !lmp_ishooked(L) &&
+         (w->deadline == MPROC_NEVER || mproc_os_now() < w->deadline) &&
+         mproc_habit_gives_way(&c->habit);
+}
+
+/* [-0, +0, -] As send_now, giving way for as long as that makes room. */
+static mproc_status send_giving_way(lua_State *L, const lmp_Wait *w,
+                                    lmp_Connection *c) {
+  mproc_status st = send_now(L, c);
+  bool found = true;
+  while (st == MPROC_AGAIN && found && gives_way(L, w, c)) {
+    size_t held = mproc_connection_held(c->core);
+    bool accepted = is_accepted(L);
+    bool brief = mproc_os_yield();
+    st = send_now(L, c);
+    found = st != MPROC_AGAIN || is_accepted(L) != accepted ||
+            mproc_connection_held(c->core) < held;
+    mproc_habit_gave_way(&c->habit, brief, found);
+  }
+  return st;
+}
+
 /*
 ** Stack: connection; the string, or true once it was accepted; where it is not
 ** to be sent whole, the first and the last position. A message that was accepted
@@ -61,14 +99,9 @@ static mproc_status send_string(lua_State *L, lmp_Connection *c, bool corked) {
 static int send_bytes_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = lmp_stillopen(L);
   mproc_status st = lmp_stepconnection(c);
-  bool corked = mproc_connection_is_corked(c->core);
-  bool accepted = lua_type(L, 2) == LUA_TBOOLEAN;
-  if (st == MPROC_OK && !corked &&
-      (accepted || c->anchored || mproc_connection_holds(c->core)))
-    st = lmp_flushheld(L, c);
-  if (st == MPROC_OK && !accepted)
-    st = send_string(L, c, corked);
-  if (st == MPROC_AGAIN && w->expired && lua_type(L, 2) == LUA_TBOOLEAN) {
+  if (st == MPROC_OK)
+    st = send_giving_way(L, w, c);
+  if (st == MPROC_AGAIN && w->expired && is_accepted(L)) {
     lmp_leaveheld(L, c);
     st = MPROC_OK;
   }

@@ -29,7 +29,7 @@ typedef struct mproc_channel mproc_channel;
 typedef struct mproc_channel_ops {
   /*
   ** Begins to send; only while nothing is held.
-  ** OK: accepted. If 'holds' now says so, part of it still has to be flushed.
+  ** OK: accepted. If 'held' now says so, part of it still has to be flushed.
   ** AGAIN: not one byte has left, nothing is held. Other: the peer is gone,
   ** or an earlier message was torn and nothing can follow it.
   */
@@ -45,8 +45,8 @@ typedef struct mproc_channel_ops {
   /* Sends on. OK: nothing is held any more. AGAIN. Other: it is given up. */
   mproc_status (*flush)(mproc_channel *c);
 
-  /* Whether something was accepted that has not left yet. */
-  bool (*holds)(const mproc_channel *c);
+  /* How many bytes of what was accepted, headers and all, have not left yet. */
+  size_t (*held)(const mproc_channel *c);
 
   /*
   ** OK: '*message' is the next one, and stays so until 'pop'.

@@ -51,9 +51,9 @@ static bool is_sending(const Stream *s) {
   return s->header_start < s->header_size || s->out.size > 0;
 }
 
-static bool stream_holds(const mproc_channel *c) {
+static size_t stream_held(const mproc_channel *c) {
   const Stream *s = const_stream_of(c);
-  return is_sending(s) || mproc_bytes_size(&s->queue) > 0;
+  return header_left(s) + s->out.size + mproc_bytes_size(&s->queue);
 }
 
 static void drop_held(Stream *s) {
@@ -97,7 +97,7 @@ static mproc_status write_some(Stream *s) {
 
 static mproc_status stream_flush(mproc_channel *c) {
   Stream *s = stream_of(c);
-  while (stream_holds(c)) {
+  while (stream_held(c) > 0) {
     mproc_status st = write_some(s);
     if (st == MPROC_AGAIN)
       return st;
@@ -140,7 +140,7 @@ static mproc_status stream_send(mproc_channel *c, mproc_view message) {
   Stream *s = stream_of(c);
   uint8_t header[MPROC_FRAME_HEADER_MAX];
   mproc_status st;
-  assert(!stream_holds(c));
+  assert(stream_held(c) == 0);
   if (s->torn != MPROC_OK)
     return s->torn;
   s->header_start = 0;
@@ -224,7 +224,7 @@ static void stream_free(mproc_channel *c) {
 }
 
 static const mproc_channel_ops stream_ops = {
-    stream_send,   stream_queue,        stream_flush,     stream_holds,
+    stream_send,   stream_queue,        stream_flush,     stream_held,
     stream_recv,   stream_recv_waiting, stream_recv_into, stream_pop,
     stream_ready,  stream_buffers,      stream_handle,    stream_share,
     stream_detach, stream_free,

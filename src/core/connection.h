@@ -179,6 +179,9 @@ mproc_status mproc_connection_flush(mproc_connection *c);
 /* Whether something was accepted that has not left, in this process. */
 bool mproc_connection_holds(const mproc_connection *c);
 
+/* How many bytes of that there are, headers and all. */
+size_t mproc_connection_held(const mproc_connection *c);
+
 /*
 ** The next message, of at most 'max' bytes and at most the connection's
 ** max_message; '*message' lives until mproc_connection_pop. The connection is

@@ -82,6 +82,10 @@ mproc_status mproc_connection_flush(mproc_connection *c) {
   return st;
 }
 
+size_t mproc_connection_held(const mproc_connection *c) {
+  return mproc_connection_holds_ours(c) ? c->channel->ops->held(c->channel) : 0;
+}
+
 bool mproc_connection_holds(const mproc_connection *c) {
   return mproc_connection_holds_ours(c);
 }
@@ -195,7 +199,7 @@ mproc_status mproc_connection_ready(mproc_connection *c, bool readable) {
 bool mproc_connection_is_idle(const mproc_connection *c) {
   mproc_channel *ch = c->channel;
   return c->state == OPEN && !c->lost_place && !c->unsettled && ch != NULL &&
-         !ch->ops->holds(ch) && !ch->ops->buffers(ch) &&
+         ch->ops->held(ch) == 0 && !ch->ops->buffers(ch) &&
          ch->ops->ready(ch, UINT64_MAX, false) == MPROC_AGAIN;
 }
 

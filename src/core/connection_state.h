@@ -61,7 +61,7 @@ static inline mproc_status mproc_connection_take_untold(mproc_connection *c) {
 ** stream.
 */
 static inline bool mproc_connection_is_sending(const mproc_connection *c) {
-  return c->channel->ops->holds(c->channel);
+  return c->channel->ops->held(c->channel) > 0;
 }
 
 /* Whether a message that the channel holds is this process's. */

@@ -91,7 +91,7 @@ static mproc_status send(mproc_greeting *g, mproc_channel *ch, bool *asked) {
   if (g->outcome == MPROC_AGAIN && ch->ops->buffers(ch) &&
       ch->ops->ready(ch, MPROC_HANDSHAKE_MESSAGE_MAX, false) == MPROC_OK)
     return MPROC_OK;
-  *asked = ch->ops->holds(ch);
+  *asked = ch->ops->held(ch) > 0;
   st = ch->ops->flush(ch);
   return mproc_os_is_hang_up(st) ? why_unsent(ch, st) : st;
 }
@@ -144,7 +144,7 @@ mproc_status mproc_greeting_step(mproc_greeting *g, mproc_channel *ch) {
 }
 
 bool mproc_greeting_sends(const mproc_greeting *g, const mproc_channel *ch) {
-  return g->unsent.size > 0 || ch->ops->holds(ch);
+  return g->unsent.size > 0 || ch->ops->held(ch) > 0;
 }
 
 bool mproc_greeting_is_unanswered(const mproc_greeting *g) {
