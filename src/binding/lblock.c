@@ -19,8 +19,8 @@ static bool is_hooked(lua_State *L, lua_State *main) {
   return lua_gethook(main) != NULL || (main != L && lua_gethook(L) != NULL);
 }
 
-bool lmp_ishooked(lua_State *L) {
-  return is_hooked(L, lmp_state(L)->main);
+bool lmp_ishooked(lua_State *L, const lmp_Wait *w) {
+  return is_hooked(L, w->state->main);
 }
 
 /*
@@ -89,7 +89,7 @@ static bool ask(lua_State *L, lmp_Operation *op, unsigned cancels) {
 
 /* [-0, +n, e] Goes on; 'block': with a wait for what the last step said. */
 static int run(lua_State *L, lmp_Operation *op, bool block) {
-  lmp_State *s = lmp_state(L);
+  lmp_State *s = op->w.state;
   lua_State *main = s->main;
   lua_Hook before = lua_gethook(main);
   if (before != NULL && is_interrupt(main))
@@ -139,9 +139,11 @@ static int resume(lua_State *L, int status, lua_KContext waiting) {
 }
 
 /* An operation whose step has not been tried yet. */
-static lmp_Operation operation(lmp_Step step, mproc_time deadline) {
+static lmp_Operation operation(lua_State *L, lmp_Step step,
+                               mproc_time deadline) {
   lmp_Operation op;
   memset(&op, 0, sizeof op);
+  op.w.state = lmp_state(L);
   op.step = step;
   op.deadline = op.w.deadline = deadline;
   op.w.expired = deadline <= 0;
@@ -151,12 +153,12 @@ static lmp_Operation operation(lmp_Step step, mproc_time deadline) {
 }
 
 int lmp_block(lua_State *L, lmp_Step step, mproc_time deadline) {
-  lmp_Operation op = operation(step, deadline);
+  lmp_Operation op = operation(L, step, deadline);
   return run(L, &op, false);
 }
 
 int lmp_try(lua_State *L, lmp_Step step) {
-  lmp_Operation op = operation(step, 1);
+  lmp_Operation op = operation(L, step, 1);
   int results;
   op.w.waited = true; /* in that loop */
   results = step(L, &op.w);

@@ -225,6 +225,7 @@ void lmp_checkoptions(lua_State *L, int idx, int whose, lmp_Options *o);
 
 /* What a step tells of, or is told about, its waiting. */
 typedef struct lmp_Wait {
+  lmp_State *state;      /* in: the module's */
   mproc_pollitem *items; /* to wait for; the step's, or '&one' */
   size_t count;
   void *scratch;       /* for mproc_os_poll; may be NULL where it may */
@@ -269,13 +270,13 @@ int lmp_try(lua_State *L, lmp_Step step);
 
 /* Whether a step may go by the habit of its object (core/habit.h): it has not
    waited yet, and may. */
-static inline bool lmp_hashabit(lua_State *L, const lmp_Wait *w) {
-  return w->may_wait && !w->waited && !w->expired && !lmp_state(L)->ctx.slow;
+static inline bool lmp_hashabit(const lmp_Wait *w) {
+  return w->may_wait && !w->waited && !w->expired && !w->state->ctx.slow;
 }
 
 /* [-0, +0, -] Whether a hook is set, here or on the main thread: Ctrl-C's,
    perhaps, which lmp_block lets run once a step has said AGAIN. */
-bool lmp_ishooked(lua_State *L);
+bool lmp_ishooked(lua_State *L, const lmp_Wait *w);
 
 /* An operation between two steps. */
 typedef struct lmp_Operation {

@@ -178,9 +178,9 @@ static mproc_status give_way(lmp_Poller *p) {
 
 static mproc_status look(lua_State *L, const lmp_Wait *w, lmp_Poller *p) {
   bool may_wait = w->may_wait && !w->expired;
-  if (lmp_hashabit(L, w) && mproc_habit_gives_way(&p->habit)) {
+  if (lmp_hashabit(w) && mproc_habit_gives_way(&p->habit)) {
     mproc_status st = give_way(p);
-    if (st != MPROC_OK || mproc_poller_has(p->core) || lmp_ishooked(L))
+    if (st != MPROC_OK || mproc_poller_has(p->core) || lmp_ishooked(L, w))
       return st; /* a signal's hook comes first */
   }
   return mproc_poller_look(p->core, w->waited, may_wait ? w->deadline : 0);

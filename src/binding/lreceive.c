@@ -76,7 +76,7 @@ static mproc_status look(const lmp_Wait *w, lmp_Connection *c, bool begun,
 
 static mproc_status find(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
                          Incoming *in) {
-  bool habit = c->spin <= 0 && lmp_hashabit(L, w);
+  bool habit = c->spin <= 0 && lmp_hashabit(w);
   bool gives_way = habit && mproc_habit_gives_way(&c->habit);
   mproc_status st = MPROC_AGAIN;
   if (!habit || !mproc_connection_is_idle(c->core) ||
@@ -87,7 +87,7 @@ static mproc_status find(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
   }
   if (gives_way && st == MPROC_AGAIN) {
     bool brief = mproc_os_yield();
-    if (!lmp_ishooked(L)) /* a signal's comes before any wait in 'look' */
+    if (!lmp_ishooked(L, w)) /* a signal's comes before any wait in 'look' */
       st = look(w, c, true, in);
     mproc_habit_gave_way(&c->habit, brief, st != MPROC_AGAIN);
   }

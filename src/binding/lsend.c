@@ -68,7 +68,7 @@ static mproc_status send_now(lua_State *L, lmp_Connection *c) {
 }
 
 static bool gives_way(lua_State *L, const lmp_Wait *w, lmp_Connection *c) {
-  return lmp_hashabit(L, w) && !lmp_ishooked(L) &&
+  return lmp_hashabit(w) && !lmp_ishooked(L, w) &&
          (w->deadline == MPROC_NEVER || mproc_os_now() < w->deadline) &&
          mproc_habit_gives_way(&c->habit);
 }

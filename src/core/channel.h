@@ -81,6 +81,10 @@ typedef struct mproc_channel_ops {
   */
   mproc_status (*ready)(mproc_channel *c, uint64_t max, bool readable);
 
+  /* Whether nothing is held, nothing of a message is here, and no failure is to
+     be told of: all that 'recv' can do is to ask the system. */
+  bool (*idle)(const mproc_channel *c);
+
   /* Whether bytes of incoming messages are held here, not in the system. */
   bool (*buffers)(const mproc_channel *c);
 

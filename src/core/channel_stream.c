@@ -182,6 +182,12 @@ static void stream_pop(mproc_channel *c) {
   mproc_inbox_pop(&stream_of(c)->inbox);
 }
 
+static bool stream_idle(const mproc_channel *c) {
+  const Stream *s = const_stream_of(c);
+  return stream_held(c) == 0 && !mproc_inbox_buffers(&s->inbox) &&
+         s->inbox.failure == MPROC_OK;
+}
+
 static bool stream_buffers(const mproc_channel *c) {
   return mproc_inbox_buffers(&const_stream_of(c)->inbox);
 }
@@ -224,10 +230,10 @@ static void stream_free(mproc_channel *c) {
 }
 
 static const mproc_channel_ops stream_ops = {
-    stream_send,   stream_queue,        stream_flush,     stream_held,
-    stream_recv,   stream_recv_waiting, stream_recv_into, stream_pop,
-    stream_ready,  stream_buffers,      stream_handle,    stream_share,
-    stream_detach, stream_free,
+    stream_send,  stream_queue,        stream_flush,     stream_held,
+    stream_recv,  stream_recv_waiting, stream_recv_into, stream_pop,
+    stream_ready, stream_idle,         stream_buffers,   stream_handle,
+    stream_share, stream_detach,       stream_free,
 };
 
 mproc_status mproc_channel_stream(mproc_scratch *scratch, mproc_handle h,

@@ -199,8 +199,7 @@ mproc_status mproc_connection_ready(mproc_connection *c, bool readable) {
 bool mproc_connection_is_idle(const mproc_connection *c) {
   mproc_channel *ch = c->channel;
   return c->state == OPEN && !c->lost_place && !c->unsettled && ch != NULL &&
-         ch->ops->held(ch) == 0 && !ch->ops->buffers(ch) &&
-         ch->ops->ready(ch, UINT64_MAX, false) == MPROC_AGAIN;
+         ch->ops->idle(ch);
 }
 
 bool mproc_connection_buffers(const mproc_connection *c) {
