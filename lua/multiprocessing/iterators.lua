@@ -1,4 +1,5 @@
---- Iterators over messages, peers and ready objects.
+--- Iterators over many peers: their messages, those that connect, those that are
+-- ready.
 
 local core = require "multiprocessing.core"
 local accepting = require "multiprocessing.accepting"
@@ -11,19 +12,6 @@ local function check(n, name, value, expected)
   if type(value) ~= expected then
     error(("bad argument #%d to '%s' (%s expected, got %s)"):format(
       n, name, expected, type(value)), 3)
-  end
-end
-
---- conn:messages([mode]): the messages that come, until end of file. Any other
--- failure is thrown, as by io.lines.
----@param mode "objects" | "bytes" | nil
-function iterators.conversation(conn, mode)
-  local bytes = Turns.is_bytes(mode or nil, "argument #1 to 'messages'", 2)
-  local receive = bytes and conn.recv_bytes or conn.recv
-  return function()
-    local message, err = receive(conn)
-    if message == nil and err.name ~= "EOFError" then error(err, 0) end
-    return message
   end
 end
 

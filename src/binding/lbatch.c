@@ -18,6 +18,9 @@ enum {
 /* As many views as are queued at once. */
 #define VIEWS 64
 
+/* As many messages as are on the stack at a time: each call counts. */
+#define AT_ONCE 8
+
 /* ---- one message by itself ---- */
 
 /*
@@ -68,10 +71,12 @@ static size_t collect(lua_State *L, lua_Integer i, mproc_view *views) {
   for (; n < VIEWS && i <= last; i++, n++) {
     lua_rawgeti(L, LIST, i); /* the list keeps it alive */
     views[n].data = (const uint8_t *)lmp_tobytes(L, -1, &views[n].size);
-    lua_pop(L, 1);
     if (views[n].data == NULL || views[n].size > MPROC_COPY_MAX)
       break;
+    if (n % AT_ONCE == AT_ONCE - 1)
+      lua_settop(L, TOP);
   }
+  lua_settop(L, TOP);
   return n;
 }
 
@@ -142,6 +147,7 @@ static int send_many_step(lua_State *L, lmp_Wait *w) {
 /* Raises misuse, should one of them be no message. */
 static void check_messages(lua_State *L) {
   lua_Integer count = (lua_Integer)lua_rawlen(L, LIST);
+  int top = lua_gettop(L);
   for (lua_Integer i = 1; i <= count; i++) {
     size_t size;
     lua_rawgeti(L, LIST, i);
@@ -150,8 +156,10 @@ static void check_messages(lua_State *L) {
                       (LUAI_UACINT)i, luaL_typename(L, -1));
       luaL_argerror(L, LIST, lua_tostring(L, -1));
     }
-    lua_pop(L, 1);
+    if (i % AT_ONCE == 0)
+      lua_settop(L, top);
   }
+  lua_settop(L, top);
 }
 
 /* conn:send_many(list [, mode]) -> true | nil, err, sent */

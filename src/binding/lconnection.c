@@ -365,6 +365,7 @@ const luaL_Reg lmp_connection_methods[] = {
   {"getfd", conn_getfd},
   {"poll", lmp_connection_poll},
   {"pollfd", conn_getfd},
+  {"messages", lmp_connection_messages},
   {"recv", lmp_connection_recv},
   {"recv_bytes", lmp_connection_recv_bytes},
   {"recv_bytes_into", lmp_connection_recv_bytes_into},

@@ -475,6 +475,7 @@ int lmp_connection_pipe(lua_State *L);
 int lmp_client_new(lua_State *L);
 
 /* conn:recv and the like (lreceive.c); conn:send and the like (lsend.c) */
+int lmp_connection_messages(lua_State *L);
 int lmp_connection_recv(lua_State *L);
 int lmp_connection_recv_bytes(lua_State *L);
 int lmp_connection_recv_bytes_into(lua_State *L);

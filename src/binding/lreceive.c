@@ -1,5 +1,5 @@
 /*
-** lreceive.c: what receives from a connection, and poll.
+** lreceive.c: what reads from a connection.
 */
 #include "binding/lmp.h"
 
@@ -116,6 +116,19 @@ static mproc_status receive(lua_State *L, const lmp_Wait *w, lmp_Connection *c,
 
 /* ---- bytes ---- */
 
+/*
+** [-0, +0 or +1, m] Takes the next message where that is all there is to do: one
+** that was read ahead. False: it takes a step.
+*/
+static bool take_next(lua_State *L, lmp_Connection *c) {
+  uint32_t received = c->received;
+  mproc_view message;
+  if (!mproc_connection_next(c->core, &message))
+    return false;
+  push_message(L, message);
+  return take_message(L, c, received, 1);
+}
+
 /* Stack: connection; the limit, if there is one. */
 static int recv_bytes_step(lua_State *L, lmp_Wait *w) {
   lmp_Connection *c = lmp_stillopen(L);
@@ -147,9 +160,11 @@ static void check_limit(lua_State *L) {
 }
 
 int lmp_connection_recv_bytes(lua_State *L) {
-  const lmp_Connection *c = lmp_checkreadable(L);
+  lmp_Connection *c = lmp_checkreadable(L);
   if (lua_gettop(L) > 1)
     check_limit(L);
+  else if (take_next(L, c))
+    return 1;
   return lmp_block(L, recv_bytes_step, lmp_deadlineof(c));
 }
 
@@ -208,8 +223,10 @@ static int recv_step(lua_State *L, lmp_Wait *w) {
 }
 
 int lmp_connection_recv(lua_State *L) {
-  const lmp_Connection *c = lmp_checkreadable(L);
+  lmp_Connection *c = lmp_checkreadable(L);
   lua_settop(L, 1);
+  if (take_next(L, c))
+    return lmp_loadmessage(L);
   return lmp_block(L, recv_step, lmp_deadlineof(c));
 }
 
@@ -222,6 +239,67 @@ int lmp_connection_receive(lua_State *L) {
   lmp_checkreadable(L);
   lua_settop(L, 1);
   return lmp_try(L, step);
+}
+
+/* ---- conn:messages ---- */
+
+/*
+** [-0, +0, e] What io.lines makes of the results of a receive: nothing at the end of
+** file, and an error of any other failure.
+*/
+static int as_iterator(lua_State *L, int results) {
+  bool ended;
+  if (results != 2)
+    return results;
+  lua_getfield(L, -1, "name");
+  ended = lua_type(L, -1) == LUA_TSTRING &&
+          strcmp(lua_tostring(L, -1), "EOFError") == 0;
+  lua_pop(L, 1);
+  return ended ? 0 : lua_error(L);
+}
+
+static int next_bytes_step(lua_State *L, lmp_Wait *w) {
+  return as_iterator(L, recv_bytes_step(L, w));
+}
+
+static int next_value_step(lua_State *L, lmp_Wait *w) {
+  return as_iterator(L, recv_step(L, w));
+}
+
+/* [-?, +1, v] Leaves the connection that an iterator has as upvalue. */
+static lmp_Connection *begin_next(lua_State *L) {
+  lmp_Connection *c;
+  lua_settop(L, 0);
+  lua_pushvalue(L, lua_upvalueindex(2));
+  c = lmp_stillopen(L);
+  return c->may_read ? c : lmp_checkreadable(L);
+}
+
+static int next_bytes(lua_State *L) {
+  lmp_Connection *c = begin_next(L);
+  if (take_next(L, c))
+    return 1;
+  return lmp_block(L, next_bytes_step, lmp_deadlineof(c));
+}
+
+static int next_value(lua_State *L) {
+  lmp_Connection *c = begin_next(L);
+  if (take_next(L, c))
+    return as_iterator(L, lmp_loadmessage(L));
+  return lmp_block(L, next_value_step, lmp_deadlineof(c));
+}
+
+/* conn:messages([mode]) -> an iterator */
+int lmp_connection_messages(lua_State *L) {
+  static const char *const modes[] = {"bytes", "objects", NULL};
+  bool bytes;
+  if (lmp_toconnection(L, 1) == NULL)
+    luaL_typeerror(L, 1, "Connection");
+  bytes = lua_toboolean(L, 2) && luaL_checkoption(L, 2, NULL, modes) == 0;
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, 1);
+  lua_pushcclosure(L, bytes ? next_bytes : next_value, 2);
+  return 1;
 }
 
 /* ---- poll ---- */

@@ -71,6 +71,9 @@ typedef struct mproc_channel_ops {
                             const mproc_patience *patience, uint8_t *to,
                             size_t room, bool *placed, mproc_view *message);
 
+  /* Whether 'recv' would give '*message' at once, and nothing is held. */
+  bool (*next)(const mproc_channel *c, uint64_t max, mproc_view *message);
+
   /* Drops the message that a receive gave. */
   void (*pop)(mproc_channel *c);
 

@@ -178,6 +178,12 @@ static mproc_status stream_recv_into(mproc_channel *c, uint64_t max,
                                room, placed, message);
 }
 
+static bool stream_next(const mproc_channel *c, uint64_t max,
+                        mproc_view *message) {
+  return stream_held(c) == 0 &&
+         mproc_inbox_next(&const_stream_of(c)->inbox, max, message);
+}
+
 static void stream_pop(mproc_channel *c) {
   mproc_inbox_pop(&stream_of(c)->inbox);
 }
@@ -230,10 +236,10 @@ static void stream_free(mproc_channel *c) {
 }
 
 static const mproc_channel_ops stream_ops = {
-    stream_send,  stream_queue,        stream_flush,     stream_held,
-    stream_recv,  stream_recv_waiting, stream_recv_into, stream_pop,
-    stream_ready, stream_idle,         stream_buffers,   stream_handle,
-    stream_share, stream_detach,       stream_free,
+    stream_send,   stream_queue,        stream_flush,     stream_held,
+    stream_recv,   stream_recv_waiting, stream_recv_into, stream_next,
+    stream_pop,    stream_ready,        stream_idle,      stream_buffers,
+    stream_handle, stream_share,        stream_detach,    stream_free,
 };
 
 mproc_status mproc_channel_stream(mproc_scratch *scratch, mproc_handle h,

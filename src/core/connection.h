@@ -220,6 +220,12 @@ mproc_status mproc_connection_recv_into(mproc_connection *c,
                                         uint8_t *to, size_t room, bool *placed,
                                         mproc_view *message);
 
+/*
+** Whether a receive has nothing to do but to give '*message': that is here, whole,
+** nothing is to be sent on or told of, and the fast paths are not off.
+*/
+bool mproc_connection_next(const mproc_connection *c, mproc_view *message);
+
 /* Drops the message that a receive gave. */
 void mproc_connection_pop(mproc_connection *c);
 

@@ -169,6 +169,13 @@ mproc_status mproc_connection_recv_into(mproc_connection *c,
   return end_recv(c, st, message);
 }
 
+bool mproc_connection_next(const mproc_connection *c, mproc_view *message) {
+  mproc_channel *ch = c->channel;
+  return c->state == OPEN && ch != NULL && !c->lost_place && !c->unsettled &&
+         !c->may_be_asked && !c->unannounced && !c->ctx->slow &&
+         ch->ops->next(ch, c->max_message, message);
+}
+
 void mproc_connection_pop(mproc_connection *c) {
   c->may_be_asked = false;
   c->channel->ops->pop(c->channel);

@@ -128,6 +128,14 @@ static size_t lacking(const mproc_inbox *in, const Head *h) {
   return here < whole ? whole - here : 0;
 }
 
+/* The payload of the message, which is whole; less what was read ahead. */
+static mproc_view payload_of(const mproc_inbox *in, const Head *h) {
+  mproc_view payload;
+  payload.data = mproc_bytes_view(&in->in).data + h->header;
+  payload.size = (size_t)h->payload;
+  return payload;
+}
+
 /* Takes a frame of which 'here' bytes are queued. */
 static void take(mproc_inbox *in, const Head *h, size_t here) {
   size_t whole = whole_size(h);
@@ -257,12 +265,18 @@ mproc_status mproc_inbox_recv(mproc_inbox *in, const mproc_transport *t,
   mproc_status st = take_failure(in);
   if (st == MPROC_OK)
     st = gather(in, t, max, patience, MESSAGE, &h);
-  if (st == MPROC_OK) {
-    *message = mproc_bytes_view(&in->in);
-    message->data += h.header;
-    message->size = (size_t)h.payload; /* less what was read ahead */
-  }
+  if (st == MPROC_OK)
+    *message = payload_of(in, &h);
   return st;
+}
+
+bool mproc_inbox_next(const mproc_inbox *in, uint64_t max,
+                      mproc_view *message) {
+  Head h = peek(in, max);
+  if (in->failure != MPROC_OK || h.status != MPROC_OK || lacking(in, &h) > 0)
+    return false;
+  *message = payload_of(in, &h);
+  return true;
 }
 
 void mproc_inbox_pop(mproc_inbox *in) {

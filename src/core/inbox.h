@@ -72,6 +72,10 @@ mproc_status mproc_inbox_recv_into(mproc_inbox *in, const mproc_transport *t,
                                    uint8_t *to, size_t room, bool *placed,
                                    mproc_view *message);
 
+/* Whether the next message, of at most 'max' bytes, is here whole: '*message', as
+   mproc_inbox_recv would give it. */
+bool mproc_inbox_next(const mproc_inbox *in, uint64_t max, mproc_view *message);
+
 /* Drops the message that was given. */
 void mproc_inbox_pop(mproc_inbox *in);
 
