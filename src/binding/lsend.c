@@ -41,10 +41,10 @@ static mproc_view message_of(lua_State *L) {
 static mproc_status send_string(lua_State *L, lmp_Connection *c, bool corked) {
   mproc_view message = message_of(L);
   mproc_status st = mproc_connection_send(c->core, message);
-  if (st != MPROC_OK || !mproc_connection_holds(c->core))
-    return st;
-  if (!corked || message.size > MPROC_COPY_MAX)
-    lmp_keepheld(L, c, 2);
+  if (st != MPROC_OK || (corked && message.size <= MPROC_COPY_MAX) ||
+      !mproc_connection_holds(c->core))
+    return st; /* it has left, or was copied */
+  lmp_keepheld(L, c, 2);
   if (corked)
     return MPROC_OK;
   lua_pushboolean(L, 1);
