@@ -166,7 +166,7 @@ static mproc_status give_way(lmp_Poller *p) {
     st = mproc_poller_look(p->core, false, 0);
     mproc_habit_looked(&p->habit, mproc_poller_has(p->core));
   } else {
-    st = mproc_poller_settle(p->core);
+    st = mproc_poller_glance(p->core, false);
   }
   if (st != MPROC_OK || mproc_poller_has(p->core))
     return st;

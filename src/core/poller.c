@@ -114,15 +114,11 @@ static void look_anew(mproc_poller *p) {
   mproc_list_move(&p->touched, &p->ready);
 }
 
-static mproc_status look(mproc_poller *p, mproc_time deadline) {
+mproc_status mproc_poller_look_inside(mproc_poller *p) {
   mproc_status st;
   look_anew(p);
   st = visit_touched(p);
-  return st == MPROC_OK ? ask(p, deadline) : st;
-}
-
-mproc_status mproc_poller_look_inside(mproc_poller *p) {
-  return look(p, 0);
+  return st == MPROC_OK ? ask(p, 0) : st;
 }
 
 /* mproc_listener_back or mproc_listener_leave, for all that are inside. */
@@ -134,17 +130,30 @@ static void each_listener(const mproc_poller *p, void (*f)(mproc_listener *)) {
     each_listener(MPROC_LISTED(l, mproc_polled, same)->object.poller, f);
 }
 
-mproc_status mproc_poller_look(mproc_poller *p, bool attended,
-                               mproc_time deadline) {
+/* 'whole': asks the system, whatever is ready already. */
+static mproc_status look(mproc_poller *p, bool attended, mproc_time deadline,
+                         bool whole) {
   mproc_status st = mproc_poller_claim(p);
   if (st != MPROC_OK)
     return st;
   if (!attended && !p->exported)
     each_listener(p, mproc_listener_back);
-  st = look(p, deadline);
+  look_anew(p);
+  st = visit_touched(p);
+  if (st == MPROC_OK && (whole || mproc_poller_has(p)))
+    st = ask(p, deadline);
   mproc_poller_update_signal(p);
   each_listener(p, mproc_listener_leave);
   return st;
+}
+
+mproc_status mproc_poller_look(mproc_poller *p, bool attended,
+                               mproc_time deadline) {
+  return look(p, attended, deadline, true);
+}
+
+mproc_status mproc_poller_glance(mproc_poller *p, bool attended) {
+  return look(p, attended, 0, false);
 }
 
 mproc_status mproc_poller_settle(mproc_poller *p) {

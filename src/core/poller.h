@@ -97,11 +97,21 @@ size_t mproc_poller_count(const mproc_poller *p);
 mproc_status mproc_poller_look(mproc_poller *p, bool attended,
                                mproc_time deadline);
 
+/*
+** The same without waiting, but asks the system only where something is ready that
+** was touched: a look that has found nothing may have missed some, one that has
+** found something has found all. For a caller that looks again soon.
+*/
+mproc_status mproc_poller_glance(mproc_poller *p, bool attended);
+
 /* Whether more may be ready than the last look has found: it takes some at a
    time, for others to have their turn. */
 bool mproc_poller_is_full(const mproc_poller *p);
 
-/* The same without the system call: only at what was touched. */
+/*
+** Looks only at what was touched, without the system call: for a loop that waits for
+** the handle (mproc_poller_entrust).
+*/
 mproc_status mproc_poller_settle(mproc_poller *p);
 
 /* Whether something is ready, by the last look, and how much; takes one of it. */
