@@ -88,7 +88,7 @@ describe("conn:messages", function()
 
   it("throws for a mode that it does not know, at once", function()
     local peer <close> = helpers.raw_peer()
-    for _, mode in ipairs {"text", "", 1, true, {}} do
+    for _, mode in ipairs {"text", "", "bytes\0", 1, true, {}} do
       assert_misuse("bad argument #1 to 'messages'", function() peer.conn:messages(mode) end)
     end
   end)

@@ -244,7 +244,7 @@ int lmp_connection_receive(lua_State *L) {
 /* ---- conn:messages ---- */
 
 /*
-** [-0, +0, e] What io.lines makes of the results of a receive: nothing at the end of
+** [-0, +0, e] What io.lines makes of the results of a receive: nil at the end of
 ** file, and an error of any other failure.
 */
 static int as_iterator(lua_State *L, int results) {
@@ -255,7 +255,10 @@ static int as_iterator(lua_State *L, int results) {
   ended = lua_type(L, -1) == LUA_TSTRING &&
           strcmp(lua_tostring(L, -1), "EOFError") == 0;
   lua_pop(L, 1);
-  return ended ? 0 : lua_error(L);
+  if (!ended)
+    return lua_error(L);
+  lua_pop(L, 1);
+  return 1;
 }
 
 static int next_bytes_step(lua_State *L, lmp_Wait *w) {
@@ -289,13 +292,25 @@ static int next_value(lua_State *L) {
   return lmp_block(L, next_value_step, lmp_deadlineof(c));
 }
 
+/* [-0, +0, v] Whether the mode in argument 2 is "bytes". */
+static bool check_mode(lua_State *L) {
+  const char *mode;
+  size_t size;
+  if (!lua_toboolean(L, 2))
+    return false;
+  mode = luaL_tolstring(L, 2, &size);
+  if (lua_type(L, 2) != LUA_TSTRING || size != strlen(mode) ||
+      (strcmp(mode, "bytes") != 0 && strcmp(mode, "objects") != 0))
+    luaL_argerror(L, 2, lua_pushfstring(L, "unknown mode '%s'", mode));
+  return mode[0] == 'b';
+}
+
 /* conn:messages([mode]) -> an iterator */
 int lmp_connection_messages(lua_State *L) {
-  static const char *const modes[] = {"bytes", "objects", NULL};
   bool bytes;
   if (lmp_toconnection(L, 1) == NULL)
     luaL_typeerror(L, 1, "Connection");
-  bytes = lua_toboolean(L, 2) && luaL_checkoption(L, 2, NULL, modes) == 0;
+  bytes = check_mode(L);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushvalue(L, 1);
   lua_pushcclosure(L, bytes ? next_bytes : next_value, 2);

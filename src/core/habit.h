@@ -28,7 +28,7 @@ typedef struct mproc_habit {
 } mproc_habit;
 
 #define MPROC_HABIT_IDLE_MAX 15    /* one wait of 16 looks first in any case */
-#define MPROC_HABIT_IN_VAIN_MAX 14 /* then one wait of 16,384 gives way */
+#define MPROC_HABIT_IN_VAIN_MAX 14 /* then one wait of 16,383 gives way */
 #define MPROC_HABIT_LONG_COUNTS \
   5 /* a long moment weighs as many that were in vain */
 

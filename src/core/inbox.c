@@ -20,9 +20,11 @@
 
 /* Reads in a row before the caller gets a say again: for Ctrl-C, say. What was
    read straight to where it is wanted has to be moved then, so that has more: a
-   gigabyte in pieces of 128 KiB, which takes a fifth of a second. */
+   gigabyte in pieces of 128 KiB, which takes a fifth of a second. One that gives
+   little counts as SMALL_READ. */
 #define READS_MAX 64
 #define DIRECT_READS_MAX 8192
+#define SMALL_READ 8
 
 /* ---- waiting in the system ---- */
 
@@ -335,11 +337,12 @@ static mproc_status read_direct(mproc_inbox *in, const mproc_transport *t,
                                 size_t size) {
   size_t have = 0;
   mproc_status st = MPROC_OK;
-  for (int reads = 0; st == MPROC_OK && have < size; reads++) {
+  for (int reads = 0; st == MPROC_OK && have < size;) {
     size_t got = 0;
-    st = reads == DIRECT_READS_MAX || is_late(p)
+    st = reads >= DIRECT_READS_MAX || is_late(p)
              ? MPROC_AGAIN
              : read_once(in, t, p, to + have, size - have, &got);
+    reads += got < WORTH_A_READ ? SMALL_READ : 1;
     have += got;
   }
   if (st == MPROC_EOF)
