@@ -8,6 +8,8 @@ local iterators = require "multiprocessing.iterators"
 local serve = require "multiprocessing.serve"
 require "multiprocessing.pickle" -- gives what recv returns its methods
 
+core.methods.Connection.messages = iterators.conversation
+core.methods.Client.messages = iterators.conversation
 core.methods.Listener.connections = iterators.arrivals
 
 --- process:close([timeout]): closes the connection, which first delivers what it

@@ -1,5 +1,4 @@
---- Iterators over many peers: their messages, those that connect, those that are
--- ready.
+--- Iterators over messages, peers and ready objects.
 
 local core = require "multiprocessing.core"
 local accepting = require "multiprocessing.accepting"
@@ -13,6 +12,14 @@ local function check(n, name, value, expected)
     error(("bad argument #%d to '%s' (%s expected, got %s)"):format(
       n, name, expected, type(value)), 3)
   end
+end
+
+--- conn:messages([mode]): the messages that come, until end of file. Any other
+-- failure is thrown, as by io.lines.
+---@param mode "objects" | "bytes" | nil
+function iterators.conversation(conn, mode)
+  local bytes = Turns.is_bytes(mode or nil, "argument #1 to 'messages'", 2)
+  return core.iterator(conn, bytes)
 end
 
 --- listener:connections([on_error]): the peers that connect and pass the

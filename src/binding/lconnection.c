@@ -60,6 +60,10 @@ lmp_Connection *lmp_toconnection(lua_State *L, int idx) {
   return (lmp_Connection *)lua_touserdata(L, idx);
 }
 
+mproc_handle lmp_handleof(const lmp_Connection *c) {
+  return c->core == NULL ? MPROC_NO_HANDLE : mproc_connection_handle(c->core);
+}
+
 bool lmp_isclosed(const lmp_Connection *c) {
   return c->core == NULL || mproc_connection_is_closed(c->core);
 }
@@ -111,8 +115,7 @@ mproc_time lmp_deadlineof(const lmp_Connection *c) {
 /* [-0, +1, m] Pushes the text that names the other end in messages. */
 static const char *push_name(lua_State *L, int idx, const lmp_Connection *c) {
   char text[MPROC_ADDRESS_TEXT_MAX];
-  mproc_handle h =
-      c->core == NULL ? MPROC_NO_HANDLE : mproc_connection_handle(c->core);
+  mproc_handle h = lmp_handleof(c);
   mproc_address a;
   if (lua_getiuservalue(L, idx, LMP_NAME) == LUA_TSTRING)
     return lua_tostring(L, -1);
@@ -363,7 +366,6 @@ const luaL_Reg lmp_connection_methods[] = {
   {"fileno", conn_fileno},
   {"flush", lmp_connection_flush},
   {"getfd", conn_getfd},
-  {"messages", lmp_connection_messages},
   {"poll", lmp_connection_poll},
   {"pollfd", conn_getfd},
   {"recv", lmp_connection_recv},

@@ -443,6 +443,9 @@ int lmp_dumpmessage(lua_State *L);
 */
 int lmp_loadmessage(lua_State *L);
 
+/* Its handle, still its own; MPROC_NO_HANDLE while connecting or closed. */
+mproc_handle lmp_handleof(const lmp_Connection *c);
+
 /* Whether nothing can be done with it any more. */
 bool lmp_isclosed(const lmp_Connection *c);
 
@@ -475,7 +478,6 @@ int lmp_connection_pipe(lua_State *L);
 int lmp_client_new(lua_State *L);
 
 /* conn:recv and the like (lreceive.c); conn:send and the like (lsend.c) */
-int lmp_connection_messages(lua_State *L);
 int lmp_connection_recv(lua_State *L);
 int lmp_connection_recv_bytes(lua_State *L);
 int lmp_connection_recv_bytes_into(lua_State *L);
@@ -486,6 +488,7 @@ int lmp_connection_flush(lua_State *L);
 
 /* core.receive: what connection.messages and .serve are made of */
 int lmp_connection_receive(lua_State *L);
+int lmp_connection_iterator(lua_State *L);
 
 /* conn:send_many, conn:cork (lbatch.c) */
 int lmp_connection_send_many(lua_State *L);

@@ -5,10 +5,6 @@
 
 #include <string.h>
 
-static mproc_handle handle_of(const lmp_Connection *c) {
-  return c->core == NULL ? MPROC_NO_HANDLE : mproc_connection_handle(c->core);
-}
-
 /* A Client's; a Connection has no such user value, which gives nil. */
 static void push_address(lua_State *L, const lmp_Connection *c) {
   (void)c;
@@ -21,7 +17,7 @@ static void push_closed(lua_State *L, const lmp_Connection *c) {
 
 static void push_peer(lua_State *L, const lmp_Connection *c) {
   mproc_address a;
-  mproc_handle h = handle_of(c);
+  mproc_handle h = lmp_handleof(c);
   if (h != MPROC_NO_HANDLE && mproc_os_peer_address(h, &a))
     lmp_pushaddress(L, &a);
   else
@@ -30,7 +26,7 @@ static void push_peer(lua_State *L, const lmp_Connection *c) {
 
 static void push_credentials(lua_State *L, const lmp_Connection *c) {
   mproc_credentials peer;
-  mproc_handle h = handle_of(c);
+  mproc_handle h = lmp_handleof(c);
   if (h == MPROC_NO_HANDLE || !mproc_os_peer_credentials(h, &peer)) {
     lua_pushnil(L);
     return;

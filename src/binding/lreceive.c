@@ -241,7 +241,7 @@ int lmp_connection_receive(lua_State *L) {
   return lmp_try(L, step);
 }
 
-/* ---- conn:messages ---- */
+/* ---- iterators ---- */
 
 /*
 ** [-0, +0, e] What io.lines makes of the results of a receive: nil at the end of
@@ -292,25 +292,11 @@ static int next_value(lua_State *L) {
   return lmp_block(L, next_value_step, lmp_deadlineof(c));
 }
 
-/* [-0, +0, v] Whether the mode in argument 2 is "bytes". */
-static bool check_mode(lua_State *L) {
-  const char *mode;
-  size_t size;
-  if (!lua_toboolean(L, 2))
-    return false;
-  mode = luaL_tolstring(L, 2, &size);
-  if (lua_type(L, 2) != LUA_TSTRING || size != strlen(mode) ||
-      (strcmp(mode, "bytes") != 0 && strcmp(mode, "objects") != 0))
-    luaL_argerror(L, 2, lua_pushfstring(L, "unknown mode '%s'", mode));
-  return mode[0] == 'b';
-}
-
-/* conn:messages([mode]) -> an iterator */
-int lmp_connection_messages(lua_State *L) {
-  bool bytes;
+/* core.iterator(conn, bytes): what conn:messages gives. */
+int lmp_connection_iterator(lua_State *L) {
+  bool bytes = lua_toboolean(L, 2);
   if (lmp_toconnection(L, 1) == NULL)
     luaL_typeerror(L, 1, "Connection");
-  bytes = check_mode(L);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_pushvalue(L, 1);
   lua_pushcclosure(L, bytes ? next_bytes : next_value, 2);

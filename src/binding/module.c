@@ -18,6 +18,7 @@ static const luaL_Reg functions[] = {
   {"handshake", lmp_handshake_new},
   {"is_polled", lmp_is_polled},
   {"is_poller", lmp_is_poller},
+  {"iterator", lmp_connection_iterator},
   {"nonblocking", lmp_nonblocking},
   {"parent", lmp_parent},
   {"receive", lmp_connection_receive},
